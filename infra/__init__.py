@@ -1,0 +1,1 @@
+"""What Pulumi provisions: configuration, components, runtimes and the inventory they give to Ansible."""
