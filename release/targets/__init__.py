@@ -1,0 +1,1 @@
+"""What a release acts on: a fleet of hosts, or a simulated one."""
