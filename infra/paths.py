@@ -20,7 +20,7 @@ ENVIRONMENT_PATTERN = re.compile(r"[a-z][a-z0-9]{0,11}")
 Version = tuple[int, int, int]
 
 
-class ToolMissing(LookupError):
+class MissingToolError(LookupError):
     """No usable copy of a tool; the message names the command that gets one."""
 
 
@@ -76,7 +76,7 @@ def tool_spec(name: str) -> dict[str, Any]:
     """The pin of one tool, as tools/<name>/tool.toml gives it."""
     path = repo_root() / "tools" / name / "tool.toml"
     if not path.is_file():
-        raise ToolMissing(f"tool: {name!r} is not pinned; known are {', '.join(known_tools())}")
+        raise MissingToolError(f"tool: {name!r} is not pinned; known are {', '.join(known_tools())}")
     return tomllib.loads(path.read_text())
 
 
@@ -119,11 +119,11 @@ def tool_on_path(name: str) -> Path | None:
 def tool(name: str) -> Path:
     """A usable tool: the one on PATH at a compatible version, else the cached one.
 
-    Raises ToolMissing when neither is there.
+    Raises MissingToolError when neither is there.
     """
     if found := tool_on_path(name):
         return found
     cached = cached_tool(name)
     if os.access(cached, os.X_OK):
         return cached
-    raise ToolMissing(f"{name} {tool_spec(name)['version']} is not there; run: python3 -m tools.setup tools")
+    raise MissingToolError(f"{name} {tool_spec(name)['version']} is not there; run: python3 -m tools.setup tools")

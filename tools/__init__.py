@@ -1,0 +1,1 @@
+"""Pinned tools, and what makes a machine ready to use them."""

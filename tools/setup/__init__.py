@@ -1,0 +1,1 @@
+"""Makes a fresh Debian machine ready: `python3 -m tools.setup`. Standard library only."""
