@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from infra.inventory import EDGE_CERTIFICATE_NAME, Inventory
 from release.targets.model import FleetUnreachable, HostState, Probes, Slot, SlotState, green_bp
 from release.targets.probe import Entrance, probe
 from release.targets.transport import Answer, Host, HostUnreachable, on_all, run_on
@@ -15,7 +16,6 @@ from release.traffic.haproxy import HAProxyEdges
 from release.traffic.shares import EdgeShare
 
 PORTS: dict[Slot, int] = {"blue": 8001, "green": 8002}
-CERTIFICATE_NAME = "edge.plumbline.internal"
 HOST_SCRIPT = Path(__file__).with_name("host_script.py")
 #: One ID of the service's own smoke tag, the request that clients make.
 REQUEST = ("POST", "/v1/ids/smoke")
@@ -24,18 +24,18 @@ PROBES_PER_SECOND = 40.0
 
 
 class HostFleet:
-    """The fleet that an inventory describes (schema 1). `ca_file` signs the edges' certificates."""
+    """The fleet that a complete inventory describes. `ca_file` signs the edges' certificates."""
 
-    def __init__(
-        self, inventory: Mapping[str, Any], ca_file: Path, run: Callable[..., Answer] = run_on
-    ) -> None:
-        hosts = [Host.from_inventory(entry) for entry in inventory["hosts"]]
-        self.apps = [host for host in hosts if "app" in host.groups]
-        self.traffic = HAProxyEdges([host for host in hosts if "edge" in host.groups], run=run)
+    def __init__(self, inventory: Inventory, ca_file: Path, run: Callable[..., Answer] = run_on) -> None:
+        if inventory.policy is None:
+            raise ValueError("inventory: policy is missing; allowed: a complete inventory")
+        self.apps = [Host.from_inventory(host) for host in inventory.in_group("app")]
+        edges = [Host.from_inventory(host) for host in inventory.in_group("edge")]
+        self.traffic = HAProxyEdges(edges, run=run)
         self.entrances = [
-            Entrance(edge["name"], edge["url"], CERTIFICATE_NAME, ca_file) for edge in inventory["edges"]
+            Entrance(edge.name, edge.url, EDGE_CERTIFICATE_NAME, ca_file) for edge in inventory.edges
         ]
-        limit = float(inventory["policy"]["rate_limit_per_ip"])
+        limit = inventory.policy.rate_limit_per_ip
         self._probes_per_second = min(PROBES_PER_SECOND, limit / 2)
         self._run = run
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from infra.inventory import Host as InventoryHost
 
 Connection = Literal["docker", "ssh", "local"]
 T = TypeVar("T")
@@ -45,20 +47,17 @@ class Host:
     container: str | None = None
     user: str | None = None
     port: int | None = None
-    groups: tuple[str, ...] = field(default=())
 
     @classmethod
-    def from_inventory(cls, entry: Mapping[str, Any]) -> Host:
-        """A host from an entry of the `ansible_inventory` output (schema 1)."""
-        variables: Mapping[str, Any] = entry.get("vars") or {}
+    def from_inventory(cls, entry: InventoryHost) -> Host:
+        """The way to a host of the inventory."""
         return cls(
-            name=entry["name"],
-            connection=entry["connection"],
-            address=entry.get("address") or "",
-            container=entry.get("container"),
-            user=variables.get("ansible_user"),
-            port=variables.get("ansible_port"),
-            groups=tuple(entry.get("groups") or ()),
+            name=entry.name,
+            connection=entry.connection,
+            address=entry.address,
+            container=entry.container,
+            user=entry.vars.get("ansible_user"),
+            port=entry.vars.get("ansible_port"),
         )
 
     def command(self, argv: Sequence[str], *, stdin: bool = False) -> list[str]:
