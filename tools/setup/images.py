@@ -88,7 +88,15 @@ def reference(name: str) -> str:
 def present() -> set[str]:
     """References of ours that this Docker daemon has; empty when it doesn't answer."""
     listed = subprocess.run(
-        ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={REPOSITORY}/*"],
+        [
+            "docker",
+            "image",
+            "ls",
+            "--format",
+            "{{.Repository}}:{{.Tag}}",
+            "--filter",
+            f"reference={REPOSITORY}/*",
+        ],
         capture_output=True,
         text=True,
         timeout=30,
