@@ -149,7 +149,7 @@ def first_problem(error: ValidationError) -> str:
 def merge(fragments: Iterable[Inventory]) -> Inventory:
     """Join the fragments of one environment's stacks, in their order.
 
-    Raises InventoryError when they name different environments, or two of them the same host, edge or endpoint.
+    Raises InventoryError when they name different environments, or two give the same host, edge or endpoint.
     """
     parts = list(fragments)
     if not parts:

@@ -1,0 +1,1 @@
+"""The launcher of dynamic providers, used where Pulumi's distribution doesn't bring it."""
