@@ -1,4 +1,4 @@
-"""`python3 -m tools.setup [all|venv|packages|docker|tools|images|image NAME|status]`."""
+"""`python3 -m tools.setup [all|venv|packages|docker|tools|control|images|image NAME|status]`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ INCLUDES = {
     "packages": set(plan.PARTS) - {"venv", "tools"},
     "docker": {"docker"},
     "tools": {"tools"},
+    "control": {"venv", "docker", "tools"},
     "images": {"docker", "images"},
 }
 

@@ -50,6 +50,15 @@ def usable() -> bool:
     return asked.stdout.strip() == f"{sys.version_info[:2]} {folder()}"
 
 
+def base_python() -> str:
+    """The Python outside any virtual environment: `.venv` can't be made anew by its own."""
+    return (
+        str(getattr(sys, "_base_executable", sys.executable))
+        if sys.prefix != sys.base_prefix
+        else sys.executable
+    )
+
+
 def make(log: Log) -> str:
     """Make or fill up the environment. Every file that is installed is checked against the locks' hashes."""
     place = hashlib.sha256(str(folder()).encode()).hexdigest()[:12]
@@ -60,7 +69,7 @@ def make(log: Log) -> str:
         requirements = paths.repo_root() / "requirements"
         if not usable():
             log.say("making .venv")
-            log.run([sys.executable, "-m", "venv", "--clear", str(folder())])
+            log.run([base_python(), "-m", "venv", "--clear", str(folder())])
         stamp().unlink(missing_ok=True)
         if not (folder() / "bin" / "uv").exists():
             log.say("installing the installer")
