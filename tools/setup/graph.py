@@ -71,9 +71,9 @@ def run(
 ) -> bool:
     """Run every step once its needs are done; True when all ended well.
 
-    A step whose need failed is left out; steps that don't depend on it go on. The caller's thread calls `tick`
-    whenever a step starts or ends, and at least every `tick_s` seconds. When that thread is interrupted,
-    `on_interrupt` must make the running work end; then the interrupt goes on.
+    A step whose need failed is left out; steps that don't depend on it go on. The caller's thread
+    calls `tick` whenever a step starts or ends, and at least every `tick_s` seconds. When that thread is
+    interrupted, `on_interrupt` must make the running work end; then the interrupt goes on.
     """
     steps = order(steps)
     by_name = {step.name: step for step in steps}

@@ -87,6 +87,8 @@ def reference(name: str) -> str:
 
 def present() -> set[str]:
     """References of ours that this Docker daemon has; empty when it doesn't answer."""
+    if shutil.which("docker") is None:
+        return set()
     listed = subprocess.run(
         [
             "docker",
