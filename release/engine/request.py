@@ -86,5 +86,7 @@ def ensure_bundle(state: Path, version: str, root: Path) -> Path:
     if done.returncode != 0 or not bundle.is_file():
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
         reason = lines[-1] if lines else f"exit {done.returncode}"
-        raise BuildFailed(f"bundle {version}: {reason}; run: python -m app.build --version {version} --out DIR")
+        raise BuildFailed(
+            f"bundle {version}: {reason}; run: python -m app.build --version {version} --out DIR"
+        )
     return bundle

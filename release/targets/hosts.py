@@ -17,8 +17,8 @@ from release.traffic.shares import EdgeShare
 
 PORTS: dict[Slot, int] = {"blue": 8001, "green": 8002}
 HOST_SCRIPT = Path(__file__).with_name("host_script.py")
-#: One ID of the service's own smoke tag, the request that clients make.
-REQUEST = ("POST", "/v1/ids/smoke")
+#: One ID of a tag that the service brings along: the request that its clients make.
+REQUEST = ("POST", "/v1/ids/events")
 SMOKE_TRIES = 10
 PROBES_PER_SECOND = 40.0
 
@@ -46,6 +46,10 @@ class HostFleet:
     def set_share(self, slot: Slot, share_bp: int, token: int) -> dict[str, EdgeShare]:
         """See Fleet."""
         return self.traffic.set_share(green_bp(slot, share_bp), token)
+
+    def not_up(self, slot: Slot) -> list[str]:
+        """See Fleet."""
+        return self.traffic.not_up(slot)
 
     def probe(self, per_edge: int) -> dict[str, Probes]:
         """See Fleet."""

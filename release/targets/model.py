@@ -85,6 +85,10 @@ class Fleet(Protocol):
         """Give `slot` share_bp of 10000 requests on every edge and read it back. Raises TrafficError."""
         ...
 
+    def not_up(self, slot: Slot) -> list[str]:
+        """Which of the slot's servers an edge holds for down, one line each. Raises TrafficError."""
+        ...
+
     def probe(self, per_edge: int) -> dict[str, Probes]:
         """Ask the service through every edge from outside, each time on a new connection."""
         ...

@@ -102,6 +102,11 @@ class SimulatedFleet:
             raise Disagreement({n: e.green_bp for n, e in answers.items()}, green)
         return answers
 
+    def not_up(self, slot: Slot) -> list[str]:
+        """See Fleet."""
+        down = self.installed[slot] is None or slot in self.sick
+        return [f"{edge}: {host} DOWN" for edge in self.edges for host in self.hosts] if down else []
+
     def probe(self, per_edge: int) -> dict[str, Probes]:
         """See Fleet."""
         return {name: self._probe_one(edge, per_edge) for name, edge in self.edges.items()}

@@ -65,6 +65,31 @@ class HAProxyEdges:
             raise Disagreement(shares)
         return EdgeShare(next(iter(shares.values())), max(a.token for a in answers.values()))
 
+    def not_up(self, slot: str) -> list[str]:
+        """Servers of a slot that an edge wouldn't send requests to, as `edge1: app2 DOWN`.
+
+        Raises EdgeUnreachable.
+        """
+        answers = on_all(self.edges, self._servers)
+        unreachable = {n: str(e) for n, e in answers.items() if isinstance(e, Exception)}
+        if unreachable:
+            raise EdgeUnreachable(unreachable)
+        found = []
+        for edge, backends in answers.items():
+            servers = backends.get(slot, {}) if not isinstance(backends, Exception) else {}
+            hosts = {name: status for name, status in servers.items() if name != "BACKEND"}
+            found += [f"{edge}: {name} {status}" for name, status in hosts.items() if status != "UP"]
+            if not hosts:
+                found.append(f"{edge}: no servers in {slot}")
+        return found
+
+    def _servers(self, edge: Host) -> dict[str, dict[str, str]]:
+        answer = self._run(edge, [COMMAND, "servers"], timeout_s=self._timeout_s)
+        if answer.code != 0:
+            raise HostUnreachable(edge.name, f"edge-share failed: {_reason(answer)}")
+        said: dict[str, dict[str, str]] = json.loads(answer.stdout)
+        return said
+
     def _everywhere(self, arguments: Sequence[str], token: int | None) -> dict[str, EdgeShare]:
         answers = on_all(self.edges, lambda edge: self._on_one(edge, arguments, token))
         unreachable = {n: e.detail for n, e in answers.items() if isinstance(e, HostUnreachable)}
@@ -78,13 +103,21 @@ class HAProxyEdges:
     def _on_one(self, edge: Host, arguments: Sequence[str], token: int | None) -> EdgeShare:
         answer = self._run(edge, [COMMAND, *arguments], timeout_s=self._timeout_s)
         if answer.code == EXIT_TOKEN_REFUSED and token is not None:
-            raise TokenRefused(edge.name, token, answer.complaint)
+            raise TokenRefused(edge.name, token, _reason(answer))
         if answer.code == EXIT_BAD_VALUE:
-            raise TrafficError(f"{edge.name}: edge-share refused {' '.join(arguments)}: {answer.complaint}")
+            raise TrafficError(f"{edge.name}: edge-share refused {' '.join(arguments)}: {_reason(answer)}")
         if answer.code != 0:
-            raise HostUnreachable(edge.name, f"edge-share failed: {answer.complaint}")
+            raise HostUnreachable(edge.name, f"edge-share failed: {_reason(answer)}")
         try:
             said = json.loads(answer.stdout)
             return EdgeShare(int(said["green_bp"]), int(said["token"]))
         except (ValueError, KeyError, TypeError):
             raise HostUnreachable(edge.name, f"edge-share gave no JSON: {answer.stdout[:80]!r}") from None
+
+
+def _reason(answer: Answer) -> str:
+    """The `error` of edge-share's JSON, or the last line that was printed."""
+    try:
+        return str(json.loads(answer.stdout)["error"])
+    except (ValueError, KeyError, TypeError):
+        return answer.complaint
