@@ -1,0 +1,96 @@
+"""What the service is told by its environment: variables `PLUMBLINE_*` and the release's JSON file.
+
+Everything is checked before anything starts; a wrong value is one line that names the variable.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app import versions
+from app.faults.config import ReleaseConfig, read_release_config
+
+PREFIX = "PLUMBLINE_"
+
+
+class BadSettingsError(Exception):
+    """The service must not start. The message names each key, its value and what is allowed."""
+
+
+class Settings(BaseSettings):
+    """Units: seconds. Directories must exist or be creatable by the service's user."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    slot: Literal["blue", "green"]
+    version: str
+    database_url: SecretStr
+    runtime_dir: Path = Field(description="multiprocess metrics; may be lost on reboot")
+    state_dir: Path | None = Field(
+        None, description="worker ids and their last used time; runtime_dir if unset"
+    )
+    bind: str = "127.0.0.1:8001"
+    workers: int = Field(2, ge=1, le=4, description="gunicorn processes; a slot has four worker ids")
+    threads: int = Field(16, ge=1, le=64)
+    datacenter: int = Field(0, ge=0, le=7)
+    host_index: int = Field(ge=0, le=31)
+    faults_allowed: bool = False
+    release_config: Path | None = None
+    downstream_url: str = "http://127.0.0.1:8099"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("version")
+    @classmethod
+    def _semantic_and_as_stamped(cls, value: str) -> str:
+        versions.checked(value)
+        stamp = versions.stamped()
+        if stamp not in (None, value):
+            raise ValueError(f"{value!r} is not the version of this bundle, which is {stamp}")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr) -> SecretStr:
+        scheme, mark, rest = value.get_secret_value().partition("://")
+        if not mark or scheme not in ("postgresql", "postgresql+psycopg"):
+            raise ValueError("allowed: a URL that begins with postgresql://")
+        return SecretStr(f"postgresql+psycopg://{rest}")
+
+    @property
+    def claims_dir(self) -> Path:
+        """Where worker ids are claimed. Must outlive a restart, or a clock stepped back could repeat IDs."""
+        return self.state_dir or self.runtime_dir
+
+    @property
+    def metrics_dir(self) -> Path:
+        """The prometheus multiprocess directory of this slot."""
+        return self.runtime_dir / f"metrics-{self.slot}"
+
+
+def load() -> tuple[Settings, ReleaseConfig]:
+    """The settings from the environment and the release's configuration, or BadSettingsError."""
+    try:
+        settings = Settings()  # type: ignore[call-arg]  # the values come from the environment
+    except ValidationError as error:
+        raise BadSettingsError("; ".join(_line(e) for e in error.errors(include_url=False))) from None
+    try:
+        release = read_release_config(settings.release_config)
+    except ValueError as error:
+        raise BadSettingsError(f"{PREFIX}RELEASE_CONFIG: {error}") from None
+    if release.faults and not settings.faults_allowed:
+        kinds = ", ".join(f"{fault.kind}" for fault in release.faults)
+        raise BadSettingsError(
+            f"{PREFIX}FAULTS_ALLOWED: false, but {settings.release_config} configures faults ({kinds}); "
+            f"allowed: an environment that sets {PREFIX}FAULTS_ALLOWED=true, or a release without faults"
+        )
+    return settings, release
+
+
+def _line(error: "object") -> str:
+    assert isinstance(error, dict)
+    name = PREFIX + ".".join(str(part) for part in error["loc"]).upper()
+    secret = name.endswith("DATABASE_URL")
+    value = "" if error["type"] == "missing" or secret else f" {error['input']!r}"
+    return f"{name}:{value} {error['msg'].removeprefix('Value error, ')}"

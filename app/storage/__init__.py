@@ -1,0 +1,1 @@
+"""Postgres: the models, the connection pool, and what is asked of them."""
