@@ -126,4 +126,6 @@ def tool(name: str) -> Path:
     cached = cached_tool(name)
     if os.access(cached, os.X_OK):
         return cached
-    raise MissingToolError(f"{name} {tool_spec(name)['version']} is not there; run: python3 -m tools.setup tools")
+    raise MissingToolError(
+        f"{name} {tool_spec(name)['version']} is not there; run: python3 -m tools.setup tools"
+    )

@@ -190,6 +190,7 @@ class UnknownTypeError(LookupError):
 
 def resource_type(token: str) -> ResourceType:
     """The type of a token. Raises UnknownTypeError, naming the types that are served."""
+    token = token.rsplit("$", 1)[-1]  # a URN names the parents' types before it
     if token not in TYPES:
         served = ", ".join(sorted(TYPES))
         raise UnknownTypeError(

@@ -1,0 +1,1 @@
+"""ComponentResources: what the platform is made of, whatever the runtime."""

@@ -1,0 +1,222 @@
+"""Running Pulumi's engine on one environment: its settings, its stacks, and what an interrupted run left.
+
+All state is below the environment's state directory: `pulumi/` (the backend), `config/Pulumi.<stack>.yaml`
+(salt and this machine's overrides), `work/<layer>/` (project files for the Automation API).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pulumi import automation
+from pulumi.automation._stack import StackInitMode
+
+from infra import allocation, config, paths
+from infra.config import Layer
+from infra.plugins.choice import Choice, bundled_folders
+
+_ORPHAN_WAIT_S = 90.0
+
+
+class EngineBusyError(RuntimeError):
+    """Somebody else is changing the environment."""
+
+
+class QuietStack(automation.Stack):
+    """A stack whose `up` doesn't ask for outputs and history afterwards: three more starts of the CLI each
+    time, for answers that nobody here reads.
+    """
+
+    def outputs(self) -> automation.OutputMap:
+        """Nothing; `infra.outputs` reads them when they are wanted."""
+        return {}
+
+    def info(self, show_secrets: bool = True) -> automation.UpdateSummary:
+        """An empty summary, since `up` wants one."""
+        return automation.UpdateSummary(
+            kind="update",
+            start_time=datetime.now(UTC),
+            message="",
+            environment={},
+            config={},
+            result="succeeded",
+        )
+
+
+class KnownWorkspace(automation.LocalWorkspace):
+    """A workspace that selects no stack: every command names its own."""
+
+    def select_stack(self, stack_name: str) -> None:
+        """Nothing to do."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The engine for one environment."""
+
+    env: str
+    instance: str
+    docker: Choice
+
+    @property
+    def stack(self) -> str:
+        """The name of its stack in every project."""
+        return paths.qualified(self.env, self.instance)
+
+    @cached_property
+    def state(self) -> Path:
+        """The environment's state directory."""
+        return paths.state_dir(self.env, self.instance)
+
+    @property
+    def config_file(self) -> Path:
+        """Salt and local overrides, shared by the layers. Runs never write the checkout's file."""
+        return self.state / "config" / f"Pulumi.{self.stack}.yaml"
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """Environment variables under which `pulumi` works on this environment."""
+        for folder in ("pulumi", "config"):
+            (self.state / folder).mkdir(mode=0o700, exist_ok=True)
+        return {
+            **base_settings(),
+            "PATH": self._path(),
+            "PULUMI_BACKEND_URL": f"file://{self.state / 'pulumi'}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(allocation.passphrase_file(self.env, self.instance)),
+            "PULUMI_OPTION_CONFIG_FILE": str(self.config_file),
+            "PLUMBLINE_STATE": str(paths.state_root()),
+        }
+
+    @property
+    def subprocess_settings(self) -> dict[str, str]:
+        """The whole environment for a process of `pulumi`."""
+        return {**os.environ, **self.settings}
+
+    def _path(self) -> str:
+        path = base_settings()["PATH"]
+        folders = [str(folder) for folder in bundled_folders(self.docker, path)]
+        return os.pathsep.join([*folders, path])
+
+    def checkpoint(self, layer: Layer) -> Path:
+        """The file that holds a layer's state."""
+        stacks = self.state / "pulumi" / ".pulumi" / "stacks"
+        return stacks / config.project(layer) / f"{self.stack}.json"
+
+    def exists(self, layer: Layer) -> bool:
+        """Whether the layer's stack was made."""
+        return self.checkpoint(layer).is_file()
+
+    def open(self, layer: Layer) -> QuietStack:
+        """A layer's stack, made when it isn't there, with its program to run in this process."""
+        work = self.state / "work" / layer
+        work.mkdir(parents=True, exist_ok=True)
+        # The checkout's project file, but with the configuration where this environment keeps it.
+        project = yaml.safe_load((config.stack_folder(layer) / "Pulumi.yaml").read_text())
+        project["runtime"], project["stackConfigDir"] = "python", "../../config"
+        (work / "Pulumi.yaml").write_text(yaml.safe_dump(project))
+        workspace = KnownWorkspace(
+            work_dir=str(work),
+            program=program(layer),
+            env_vars=self.settings,
+            pulumi_command=self._command,
+        )
+        if not self.exists(layer):
+            workspace.create_stack(self.stack)
+        return QuietStack(self.stack, workspace, StackInitMode.SELECT)
+
+    @cached_property
+    def _command(self) -> automation.PulumiCommand:
+        os.environ["PATH"] = self.settings["PATH"]
+        command = automation.PulumiCommand()
+        command.command = str(paths.tool("pulumi"))
+        return command
+
+    def tidy(self, layer: Layer, say: Callable[[str], None]) -> None:
+        """Clear what a killed run left on a layer: its lock, and the operations that it had begun.
+
+        Dropping a begun creation is safe: the next up makes it again, and the plugin takes over or replaces
+        what is already there. Raises EngineBusyError when the lock's process doesn't end.
+        """
+        locks = self.state / "pulumi" / ".pulumi" / "locks"
+        for lock in sorted(locks.glob(f"organization/{config.project(layer)}/{self.stack}/*.json")):
+            _await_end(lock, say)
+            say(f"{layer}: a run that was killed left its lock; taken over")
+            lock.unlink(missing_ok=True)
+        if not self.exists(layer) or not pending_operations(self.checkpoint(layer)):
+            return
+        stack = self.open(layer)
+        exported = stack.export_stack()
+        deployment = dict(exported.deployment or {})
+        dropped = deployment.pop("pending_operations", [])
+        stack.import_stack(automation.Deployment(version=exported.version, deployment=deployment))
+        say(f"{layer}: a run that was killed left {len(dropped)} operation(s) begun; they are done again")
+
+
+def base_settings() -> dict[str, str]:
+    """Environment variables that `pulumi` needs for any environment."""
+    tool = paths.tool("pulumi")
+    return {
+        "PATH": os.pathsep.join([str(tool.parent), os.environ.get("PATH", os.defpath)]),
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PULUMI_PYTHON_CMD": sys.executable,
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PYTHONPATH": str(paths.repo_root()),
+    }
+
+
+def program(layer: Layer) -> Callable[[], None]:
+    """A layer's program, run in this process from its own file."""
+    path = config.stack_folder(layer) / "__main__.py"
+
+    def run() -> None:
+        # Not runpy: it swaps sys.modules["__main__"], and two layers run at once.
+        code = compile(path.read_text(), str(path), "exec")
+        exec(code, {"__name__": "__main__", "__file__": str(path)})  # noqa: S102
+
+    return run
+
+
+def pending_operations(checkpoint: Path) -> list[dict[str, Any]]:
+    """Operations that a checkpoint says were begun and not finished."""
+    latest = json.loads(checkpoint.read_text())["checkpoint"].get("latest") or {}
+    found: list[dict[str, Any]] = latest.get("pending_operations") or []
+    return found
+
+
+def _await_end(lock: Path, say: Callable[[str], None]) -> None:
+    """Wait until the lock's process is gone; a killed run's engine may still be finishing a step."""
+    try:
+        pid = int(json.loads(lock.read_text())["pid"])
+    except (OSError, ValueError, KeyError):
+        return
+    deadline = time.monotonic() + _ORPHAN_WAIT_S
+    told = False
+    while _is_pulumi(pid):
+        if not told:
+            say(f"waiting for pulumi (process {pid}), which is changing this environment")
+            told = True
+        if time.monotonic() >= deadline:
+            raise EngineBusyError(
+                f"{lock.parent.parent.name}/{lock.parent.name}: pulumi (process {pid}) holds its lock; "
+                f"wait for it, or end it and run the same command again"
+            )
+        time.sleep(0.5)
+
+
+def _is_pulumi(pid: int) -> bool:
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return name == "pulumi" and state != "Z"

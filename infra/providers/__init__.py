@@ -1,0 +1,1 @@
+"""Dynamic providers. Pulumi's state refers to their classes by name: never rename or move one."""

@@ -1,0 +1,1 @@
+"""How a component's wishes become containers."""
