@@ -53,27 +53,31 @@ def _set_with_patience(session: Session, share_bp: int) -> dict[str, EdgeShare]:
     raise AssertionError("the last attempt returns or raises")
 
 
-def to_zero(session: Session) -> float | None:
-    """Take all traffic from the candidate, on all edges at once. Gives the seconds that it took.
+def to_zero(session: Session, *, resumed: bool) -> bool:
+    """Take all traffic from the candidate, on all edges at once; whether every edge confirmed it.
 
-    None: an edge didn't answer for ROLLBACK_PATIENCE_S. The others are set. Raises TokenRefused.
+    `resumed`: an earlier process may have done it, so the edges are asked first. False: an edge didn't answer for ROLLBACK_PATIENCE_S. The others are set. Raises TokenRefused.
     """
     candidate = session.progress.candidate
     started = session.clock.now()
     while True:
         try:
+            edges = session.fleet.read_shares() if resumed else {}
+            if edges and all(edge.green_bp == green_bp(candidate, 0) for edge in edges.values()):
+                break
             edges = session.fleet.set_share(candidate, 0, session.token)
         except TokenRefused:
             raise
         except TrafficError as error:
             if session.clock.now() - started > ROLLBACK_PATIENCE_S:
                 session.say(f"  {error}; gave up after {ROLLBACK_PATIENCE_S:g} s")
-                return None
+                return False
             session.say(f"  {error}; trying again")
             session.clock.sleep(PAUSE_S)
             continue
-        _done(session, "", 0, started, edges)
-        return session.clock.now() - started
+        break
+    _done(session, "", 0, started, edges)
+    return True
 
 
 def check_unchanged(session: Session) -> None:

@@ -112,15 +112,12 @@ def start_rollback(
     decided = session.clock.now() if decided_at is None else decided_at
     session.say(f"ROLL BACK: {reason}")
     session.write("rollback_started", reason=reason, by=by, step=step, decided_at=decided)
-    finish_rollback(session)
+    finish_rollback(session, resumed=False)
 
 
-def finish_rollback(session: Session) -> None:
+def finish_rollback(session: Session, *, resumed: bool = True) -> None:
     """The share is 0 on every edge, or the edges that don't answer were said. Does nothing twice."""
-    if session.progress.zero_at is not None:
-        return
-    seconds = to_zero(session)
-    if seconds is not None:
+    if session.progress.zero_at is None and to_zero(session, resumed=resumed):
         since = float((session.progress.rollback or {}).get("decided_at", 0.0))
         took = session.clock.now() - since
         session.say(f"  candidate at 0 % on every edge, {took:.2f} s after the decision")
