@@ -56,7 +56,8 @@ def _set_with_patience(session: Session, share_bp: int) -> dict[str, EdgeShare]:
 def to_zero(session: Session, *, resumed: bool) -> bool:
     """Take all traffic from the candidate, on all edges at once; whether every edge confirmed it.
 
-    `resumed`: an earlier process may have done it, so the edges are asked first. False: an edge didn't answer for ROLLBACK_PATIENCE_S. The others are set. Raises TokenRefused.
+    `resumed`: an earlier process may have done it, so the edges are asked first. False: an edge didn't
+    answer for ROLLBACK_PATIENCE_S; the others are set. Raises TokenRefused.
     """
     candidate = session.progress.candidate
     started = session.clock.now()

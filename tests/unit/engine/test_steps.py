@@ -1,6 +1,7 @@
 """A release killed at any entry of its journal goes on where it stopped: nothing twice, nothing lost."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 
@@ -173,7 +174,7 @@ def test_ticks_are_one_interval_apart_across_a_stop():
     journal.dies_at = None
     run(fleet, journal, token=2)
     times = [line.ts for line in journal.lines if line.type == "tick" and line.data["step"] == "canary"]
-    assert [round(b - a, 6) for a, b in zip(times, times[1:], strict=False)] == [1.0, 1.0]
+    assert [round(b - a, 6) for a, b in pairwise(times)] == [1.0, 1.0]
 
 
 def test_an_edge_that_cannot_be_set_on_the_way_up_takes_everything_back():
