@@ -11,14 +11,13 @@ import platform
 import shutil
 import stat
 import subprocess
-import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from infra import paths
 from tools.setup import downloads, packages
-from tools.setup.shell import Log, SetupError
+from tools.setup.shell import Log, SetupError, scratch
 
 ROUTE = "ROUTE"
 GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -43,12 +42,11 @@ def acquire(name: str, log: Log) -> str:
         return found
     spec = paths.tool_spec(name)
     target = paths.cached_tool(name).parent
-    target.parent.mkdir(parents=True, exist_ok=True)
     with log.only_one(f"tool-{name}"):
         if found := ready(name):
             return found
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as scratch:
-            fresh = Path(scratch) / target.name
+        with scratch(target.parent, name) as folder:
+            fresh = folder / target.name
             fresh.mkdir()
             try:
                 downloads.official(name, spec, fresh, log)

@@ -11,11 +11,11 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from infra import paths
+from tools.setup.shell import scratch
 
 SUITE = "trixie"
 REPOSITORY = "plumbline"
@@ -115,11 +115,10 @@ def rootfs_archive() -> Path:
 def build(name: str, run: Runner) -> None:
     """Build one image under its tag. Its parent and its tools must be there.
 
-    `run` executes a command and raises when it fails.
+    `run` executes a command and raises when it fails. The caller holds the image's lock.
     """
-    paths.cache_dir().joinpath("images").mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=paths.cache_dir() / "images") as scratch:
-        context = Path(scratch) / "context"
+    with scratch(paths.cache_dir() / "images", name) as made:
+        context = made / "context"
         shutil.copytree(folder() / name, context)
         for tool in tools_inside(name):
             shutil.copy2(executable_for_image(tool), context / tool)

@@ -34,7 +34,8 @@ class Plan:
         log.path.write_text("")
         started = timings.now()
         result = work(log)
-        timings.remember(name, timings.now() - started)
+        if not log.waited:  # somebody else's work says nothing about how long this takes
+            timings.remember(name, timings.now() - started)
         return result
 
 

@@ -13,6 +13,9 @@ from tools.setup.shell import Log, SetupError
 from tools.setup.timings import words
 
 PLAIN_EVERY_S = 10.0
+# A step that takes minutes needn't fill the screen.
+PLAIN_LATER_EVERY_S = 30.0
+LATER_S = 60.0
 
 
 class Progress:
@@ -31,7 +34,7 @@ class Progress:
         self._logs, self._last, self._out, self._clock = logs, last, out, clock
         self._terminal = out.isatty()
         self._shown: dict[str, str] = {}
-        self._said_at = clock()
+        self._said_at = self._began = clock()
 
     def tick(self, steps: list[Step]) -> None:
         """Show what changed since the last call."""
@@ -40,15 +43,17 @@ class Progress:
                 self._shown[step.name] = step.state
                 self._changed(step)
         running = [step for step in steps if step.state == "running"]
+        line = "; ".join(self._where(step) for step in running)
         if self._terminal:
             width = shutil.get_terminal_size().columns
-            line = "; ".join(self._where(step) for step in running)
             self._out.write(f"\r\x1b[K{line[: width - 1]}")
-        elif running and self._clock() - self._said_at >= PLAIN_EVERY_S:
+        elif running and self._clock() - self._said_at >= self._pause():
             self._said_at = self._clock()
-            for step in running:
-                self._out.write(f"  ... {self._where(step)}\n")
+            self._out.write(f"  ... {line}\n")
         self._out.flush()
+
+    def _pause(self) -> float:
+        return PLAIN_EVERY_S if self._clock() - self._began < LATER_S else PLAIN_LATER_EVERY_S
 
     def _line(self, text: str) -> None:
         self._out.write(f"\r\x1b[K{text}\n" if self._terminal else f"{text}\n")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools.setup import images
+from tools.setup.shell import scratch
 
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 ALIASES = ("stable", "oldstable", "testing")
@@ -122,7 +122,7 @@ def carried_settings(dump: str) -> list[str]:
 def make(run: images.Runner) -> Path:
     """Make the base archive when it is missing and return it. Takes about a minute.
 
-    `run` executes a command and raises when it fails.
+    `run` executes a command and raises when it fails. The caller holds the archive's lock.
     """
     archive = images.rootfs_archive()
     if archive.is_file():
@@ -133,13 +133,12 @@ def make(run: images.Runner) -> Path:
     settings = ['Acquire::Languages "none";', 'APT::Install-Recommends "false";']
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, timeout=30, check=True)
     settings += carried_settings(dump.stdout)
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".base-", dir=archive.parent) as scratch:
-        listed = Path(scratch) / "debian.sources"
+    with scratch(archive.parent, "rootfs") as folder:
+        listed = folder / "debian.sources"
         listed.write_text("\n".join(source.stanza() for source in sources))
-        carried = Path(scratch) / "apt.conf"
+        carried = folder / "apt.conf"
         carried.write_text("\n".join(settings) + "\n")
-        made = Path(scratch) / images.ROOTFS
+        made = folder / images.ROOTFS
         run(
             [
                 *("mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}"),

@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -75,6 +76,7 @@ class Log:
         self.name = name
         self.children = children
         self.note = ""
+        self.waited = False
         folder = folder or paths.cache_dir() / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{name.replace(' ', '-').replace(':', '-')}.log"
@@ -119,9 +121,23 @@ class Log:
             try:
                 flock(file, LOCK_EX | LOCK_NB)
             except BlockingIOError:
+                self.waited = True
                 self.say(f"waits for another set-up that holds {resource}")
                 flock(file, LOCK_EX)
             yield
+
+
+@contextmanager
+def scratch(parent: Path, name: str) -> Iterator[Path]:
+    """A directory for half-made things beside where they will go.
+
+    The caller holds the lock of `name`, so whatever an earlier, killed set-up left under it goes away first.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f".{name}~*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}~", dir=parent) as folder:
+        yield Path(folder)
 
 
 def as_root(command: list[str]) -> list[str]:
