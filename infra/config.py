@@ -131,6 +131,10 @@ MODELS: dict[Layer, type[BaseModel]] = {
 }
 
 
+# Secrets that are generated when a stack is made, and kept encrypted in its Pulumi configuration.
+GENERATED_SECRETS: dict[Layer, tuple[str, ...]] = {"data": ("postgres_password",)}
+
+
 def project(layer: str) -> str:
     """The Pulumi project of a layer. Here and nowhere else, for stack references."""
     return f"{PROJECT_PREFIX}{layer}"
@@ -169,9 +173,14 @@ def shared_values(layer: Layer, env: str) -> dict[str, Any]:
 
 
 def own_values(layer: Layer, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those keys of a Pulumi configuration that belong to the layer's project."""
+    """Those plain keys of a Pulumi configuration that belong to the layer's project."""
     prefix = f"{project(layer)}:"
-    return {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+    secrets = {f"{prefix}{name}" for name in GENERATED_SECRETS.get(layer, ())}
+    return {
+        key.removeprefix(prefix): value
+        for key, value in values.items()
+        if key.startswith(prefix) and key not in secrets
+    }
 
 
 def load(layer: Layer, kind: type[LayerConfig], env: str, overrides: Mapping[str, Any]) -> LayerConfig:

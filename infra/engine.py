@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,6 +28,8 @@ from infra.config import Layer
 from infra.plugins.choice import Choice, bundled_folders
 
 _ORPHAN_WAIT_S = 90.0
+_CLI_TIMEOUT_S = 60.0
+_SECRET_BYTES = 24  # 32 characters of A-Z a-z 0-9 - _: safe in URLs, files and SQL
 
 
 class EngineBusyError(RuntimeError):
@@ -116,7 +120,7 @@ class Engine:
         """Whether the layer's stack was made."""
         return self.checkpoint(layer).is_file()
 
-    def open(self, layer: Layer) -> QuietStack:
+    def open(self, layer: Layer, more_settings: Mapping[str, str] | None = None) -> QuietStack:
         """A layer's stack, made when it isn't there, with its program to run in this process."""
         work = self.state / "work" / layer
         work.mkdir(parents=True, exist_ok=True)
@@ -127,12 +131,32 @@ class Engine:
         workspace = KnownWorkspace(
             work_dir=str(work),
             program=program(layer),
-            env_vars=self.settings,
+            env_vars={**self.settings, **(more_settings or {})},
             pulumi_command=self._command,
         )
         if not self.exists(layer):
             workspace.create_stack(self.stack)
+        self._generate_secrets(layer, work)
         return QuietStack(self.stack, workspace, StackInitMode.SELECT)
+
+    def _generate_secrets(self, layer: Layer, work: Path) -> None:
+        """Make those secrets of a layer that its configuration doesn't have yet."""
+        known = yaml.safe_load(self.config_file.read_text()).get("config") or {}
+        for name in config.GENERATED_SECRETS.get(layer, ()):
+            key = f"{config.project(layer)}:{name}"
+            if key in known:
+                continue
+            # By standard input: an argument would show in the list of processes.
+            subprocess.run(
+                ["pulumi", "config", "set", key, "--secret", "--stack", self.stack],
+                input=secrets.token_urlsafe(_SECRET_BYTES),
+                env=self.subprocess_settings,
+                cwd=work,
+                text=True,
+                capture_output=True,
+                timeout=_CLI_TIMEOUT_S,
+                check=True,
+            )
 
     @cached_property
     def _command(self) -> automation.PulumiCommand:

@@ -23,6 +23,7 @@ from infra import allocation, config, paths, preconditions, readiness
 from infra.allocation import Allocation
 from infra.config import FoundationConfig, Layer, ObservabilityConfig
 from infra.engine import Engine, base_settings
+from infra.plugins.attached import attached
 from infra.plugins.choice import docker_plugin
 
 # Layers of one row need only those of earlier rows.
@@ -229,12 +230,22 @@ class Environment:
             engine.tidy(layer, self._say)
 
     def _rows(self, engine: Engine, action: Action, rows: tuple[tuple[Layer, ...], ...]) -> list[LayerRun]:
+        with attached(engine.docker) as settings:
+            return self._rows_with(engine, action, rows, settings)
+
+    def _rows_with(
+        self,
+        engine: Engine,
+        action: Action,
+        rows: tuple[tuple[Layer, ...], ...],
+        settings: dict[str, str],
+    ) -> list[LayerRun]:
         runs: list[LayerRun] = []
         for row in rows:
             if not row:
                 continue
             # Making a stack writes the salt that all layers share: one after the other.
-            stacks = {layer: engine.open(layer) for layer in row}
+            stacks = {layer: engine.open(layer, settings) for layer in row}
             with ThreadPoolExecutor(len(row)) as pool:
                 futures = [pool.submit(self._run, stacks[layer], layer, action, engine) for layer in row]
                 done = [future.result() for future in futures]

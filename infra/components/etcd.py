@@ -21,6 +21,7 @@ class Etcd(Component):
     def __init__(
         self,
         name: str,
+        *,
         address: str,
         settings: EtcdConfig,
         runtime: DockerRuntime,

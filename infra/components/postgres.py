@@ -6,7 +6,6 @@ import pulumi
 
 from infra.components.base import Component
 from infra.config import PostgresConfig
-from infra.providers.password import Password
 from infra.runtimes.docker import DockerRuntime
 from infra.runtimes.spec import File, ServiceSpec
 
@@ -17,20 +16,21 @@ _PASSWORD_FILE = "/etc/plumbline/postgres-password"  # noqa: S105
 class Postgres(Component):
     """One Postgres 17 with a volume and a role that owns its database.
 
-    Outputs: host, port, password (secret). The password reaches the container as a file, so that it is in
+    Outputs: host, port. The password reaches the container as a file, so that it is in
     no environment variable, argument or `docker inspect`.
     """
 
     def __init__(
         self,
         name: str,
+        *,
         address: str,
+        password: pulumi.Output[str],
         settings: PostgresConfig,
         runtime: DockerRuntime,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("data:Postgres", name, opts)
-        self.password = Password(f"{name}-password", opts=pulumi.ResourceOptions(parent=self)).result
         service = runtime.service(
             ServiceSpec(
                 name=name,
@@ -45,7 +45,7 @@ class Postgres(Component):
                     "POSTGRES_PASSWORD_FILE": _PASSWORD_FILE,
                     "POSTGRES_USER": settings.user,
                 },
-                files=[File(_PASSWORD_FILE, self.password, secret=True)],
+                files=[File(_PASSWORD_FILE, password, secret=True)],
                 stop_grace_s=20,
             ),
             parent=self,

@@ -21,6 +21,7 @@ class Redis(Component):
     def __init__(
         self,
         name: str,
+        *,
         address: str,
         settings: RedisConfig,
         runtime: DockerRuntime,

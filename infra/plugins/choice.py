@@ -42,8 +42,6 @@ def bundled_folders(docker: Choice, path: str) -> list[Path]:
     folders = []
     if docker == "bundled":
         folders.append(BUNDLED / "docker" / "bin")
-    if not shutil.which("pulumi-resource-pulumi-python", path=path):
-        folders.append(BUNDLED / "dynamic" / "bin")
     if not shutil.which("pulumi-language-python", path=path):
         folders.append(BUNDLED / "language_python" / "bin")
     return folders

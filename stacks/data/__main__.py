@@ -14,11 +14,14 @@ from infra.config import DataConfig
 this = layer.current("data", DataConfig)
 runtime = this.runtime(this.foundation.get_output("network"))
 at = this.addresses.service
-database = postgres.Postgres("postgres", at("postgres"), this.config.postgres, runtime)
-redis.Redis("redis", at("redis"), this.config.redis, runtime)
-etcd.Etcd("etcd", at("etcd"), this.config.etcd, runtime)
+password = pulumi.Config().require_secret("postgres_password")
+postgres.Postgres(
+    "postgres", address=at("postgres"), password=password, settings=this.config.postgres, runtime=runtime
+)
+redis.Redis("redis", address=at("redis"), settings=this.config.redis, runtime=runtime)
+etcd.Etcd("etcd", address=at("etcd"), settings=this.config.etcd, runtime=runtime)
 
-pulumi.export("postgres_password", database.password)
+pulumi.export("postgres_password", password)
 this.export_inventory(
     endpoints=inventory.Endpoints(
         postgres=inventory.PostgresEndpoint(

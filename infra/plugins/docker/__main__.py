@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
-from pulumi.provider.experimental.server import main
-
-from infra.plugins.docker.provider import DockerProvider
+from infra.plugins.docker.server import serve
 from infra.plugins.lifetime import end_with_parent
 
-VERSION = "5.2.0"  # of the official plugin whose types are served
+
+def say(port: int) -> None:
+    """Tell the engine the port: the first line of standard output."""
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+
 
 end_with_parent()
-main(sys.argv[1:], VERSION, DockerProvider())
+asyncio.run(serve(say, sys.argv[1:]))

@@ -1,1 +1,0 @@
-"""The launcher of dynamic providers, used where Pulumi's distribution doesn't bring it."""
