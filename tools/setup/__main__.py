@@ -62,6 +62,7 @@ def main() -> int:
 def set_up(parts: set[str], only_images: list[str] | None, quiet: bool) -> int:
     """Do what is left to do for the parts."""
     started = time.monotonic()
+    allowed = packages.installing_allowed()
     if found := checks.problems(with_docker=bool(parts & {"docker", "images"})):
         print("the set-up cannot start:", *(f"  {line}" for line in found), sep="\n", file=sys.stderr)
         return 2
@@ -72,7 +73,7 @@ def set_up(parts: set[str], only_images: list[str] | None, quiet: bool) -> int:
             print(f"set-up: nothing to do ({time.monotonic() - started:.1f} s)", file=sys.stderr)
         return 0
     needs = todo.packages
-    if needs and not packages.installing_allowed():
+    if needs and not allowed:
         return told_only(needs, parts)
     if needs:
         packages.announce(needs)

@@ -32,11 +32,11 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return mark
 
 
-def run_setup(part: str) -> subprocess.CompletedProcess[str]:
+def run_setup(part: str, install: str = "no") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tools.setup", part],
         cwd=paths.repo_root(),
-        env={**os.environ, "PLUMBLINE_INSTALL": "no"},
+        env={**os.environ, "PLUMBLINE_INSTALL": install},
         capture_output=True,
         text=True,
         timeout=60,
@@ -56,10 +56,10 @@ def test_no_install_tells_each_package_with_its_reason_and_touches_nothing(
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
-def test_a_value_that_is_neither_yes_nor_no_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PLUMBLINE_INSTALL", "maybe")
-    with pytest.raises(SetupError, match="PLUMBLINE_INSTALL: 'maybe' is not allowed; use yes or no"):
-        packages.installing_allowed()
+def test_a_value_that_is_neither_yes_nor_no_is_refused_at_the_start() -> None:
+    ended = run_setup("venv", install="maybe")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.strip() == "PLUMBLINE_INSTALL: 'maybe' is not allowed; use yes or no"
 
 
 def test_a_step_that_finds_a_need_on_its_way_installs_nothing_either(
