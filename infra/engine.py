@@ -1,8 +1,4 @@
-"""Running Pulumi's engine on one environment: its settings, its stacks, and what an interrupted run left.
-
-All state is below the environment's state directory: `pulumi/` (the backend), `config/Pulumi.<stack>.yaml`
-(salt and this machine's overrides), `work/<layer>/` (project files for the Automation API).
-"""
+"""Running Pulumi's engine on one environment: making its stacks, and clearing what a killed run left."""
 
 from __future__ import annotations
 
@@ -10,10 +6,8 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +17,9 @@ import yaml
 from pulumi import automation
 from pulumi.automation._stack import StackInitMode
 
-from infra import allocation, config, paths
+from infra import config, paths
+from infra.backend import Backend
 from infra.config import Layer
-from infra.plugins.choice import Choice, bundled_folders
 
 _ORPHAN_WAIT_S = 90.0
 _CLI_TIMEOUT_S = 60.0
@@ -64,61 +58,8 @@ class KnownWorkspace(automation.LocalWorkspace):
         """Nothing to do."""
 
 
-@dataclass(frozen=True)
-class Engine:
-    """The engine for one environment."""
-
-    env: str
-    instance: str
-    docker: Choice
-
-    @property
-    def stack(self) -> str:
-        """The name of its stack in every project."""
-        return paths.qualified(self.env, self.instance)
-
-    @cached_property
-    def state(self) -> Path:
-        """The environment's state directory."""
-        return paths.state_dir(self.env, self.instance)
-
-    @property
-    def config_file(self) -> Path:
-        """Salt and local overrides, shared by the layers. Runs never write the checkout's file."""
-        return self.state / "config" / f"Pulumi.{self.stack}.yaml"
-
-    @cached_property
-    def settings(self) -> dict[str, str]:
-        """Environment variables under which `pulumi` works on this environment."""
-        for folder in ("pulumi", "config"):
-            (self.state / folder).mkdir(mode=0o700, exist_ok=True)
-        return {
-            **base_settings(),
-            "PATH": self._path(),
-            "PULUMI_BACKEND_URL": f"file://{self.state / 'pulumi'}",
-            "PULUMI_CONFIG_PASSPHRASE_FILE": str(allocation.passphrase_file(self.env, self.instance)),
-            "PULUMI_OPTION_CONFIG_FILE": str(self.config_file),
-            "PLUMBLINE_STATE": str(paths.state_root()),
-        }
-
-    @property
-    def subprocess_settings(self) -> dict[str, str]:
-        """The whole environment for a process of `pulumi`."""
-        return {**os.environ, **self.settings}
-
-    def _path(self) -> str:
-        path = base_settings()["PATH"]
-        folders = [str(folder) for folder in bundled_folders(self.docker, path)]
-        return os.pathsep.join([*folders, path])
-
-    def checkpoint(self, layer: Layer) -> Path:
-        """The file that holds a layer's state."""
-        stacks = self.state / "pulumi" / ".pulumi" / "stacks"
-        return stacks / config.project(layer) / f"{self.stack}.json"
-
-    def exists(self, layer: Layer) -> bool:
-        """Whether the layer's stack was made."""
-        return self.checkpoint(layer).is_file()
+class Engine(Backend):
+    """Runs Pulumi on one environment."""
 
     def open(self, layer: Layer, more_settings: Mapping[str, str] | None = None) -> QuietStack:
         """A layer's stack, made when it isn't there, with its program to run in this process."""
@@ -184,18 +125,6 @@ class Engine:
         dropped = deployment.pop("pending_operations", [])
         stack.import_stack(automation.Deployment(version=exported.version, deployment=deployment))
         say(f"{layer}: a run that was killed left {len(dropped)} operation(s) begun; they are done again")
-
-
-def base_settings() -> dict[str, str]:
-    """Environment variables that `pulumi` needs for any environment."""
-    tool = paths.tool("pulumi")
-    return {
-        "PATH": os.pathsep.join([str(tool.parent), os.environ.get("PATH", os.defpath)]),
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        "PULUMI_PYTHON_CMD": sys.executable,
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PYTHONPATH": str(paths.repo_root()),
-    }
 
 
 def program(layer: Layer) -> Callable[[], None]:

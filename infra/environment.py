@@ -21,8 +21,9 @@ from pulumi import automation
 
 from infra import allocation, config, paths, preconditions, readiness
 from infra.allocation import Allocation
+from infra.backend import base_settings
 from infra.config import FoundationConfig, Layer, ObservabilityConfig
-from infra.engine import Engine, base_settings
+from infra.engine import Engine
 from infra.plugins.attached import attached
 from infra.plugins.choice import docker_plugin
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra import config, inventory
+from infra.backend import Backend
 from infra.config import LAYERS, Layer
-from infra.engine import Engine
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"  # marks a special value in Pulumi's state
 _STACK = "pulumi:pulumi:Stack"
@@ -37,18 +37,18 @@ class StackOutputs:
 
 
 def read(
-    engine: Engine, layers: Iterable[Layer] = LAYERS, show_secrets: bool = False
+    backend: Backend, layers: Iterable[Layer] = LAYERS, show_secrets: bool = False
 ) -> dict[Layer, StackOutputs]:
     """The outputs of those layers that were brought up."""
-    present = [layer for layer in layers if engine.exists(layer)]
+    present = [layer for layer in layers if backend.exists(layer)]
     with ThreadPoolExecutor(len(LAYERS)) as pool:
-        found = list(pool.map(lambda layer: _read_layer(engine, layer, show_secrets), present))
+        found = list(pool.map(lambda layer: _read_layer(backend, layer, show_secrets), present))
     return dict(zip(present, found, strict=True))
 
 
-def _read_layer(engine: Engine, layer: Layer, show_secrets: bool) -> StackOutputs:
+def _read_layer(backend: Backend, layer: Layer, show_secrets: bool) -> StackOutputs:
     try:
-        latest = json.loads(engine.checkpoint(layer).read_text())["checkpoint"].get("latest") or {}
+        latest = json.loads(backend.checkpoint(layer).read_text())["checkpoint"].get("latest") or {}
     except (OSError, ValueError, KeyError) as error:
         raise OutputsError(f"{layer}: its state can't be read: {error}") from error
     resources: list[dict[str, Any]] = latest.get("resources") or []
@@ -57,7 +57,7 @@ def _read_layer(engine: Engine, layer: Layer, show_secrets: bool) -> StackOutput
     )
     names = sorted(key for key, value in values.items() if _holds_secret(value))
     plain = {key: value for key, value in values.items() if key not in names}
-    secrets = _decrypt(engine, layer, names) if names and show_secrets else {}
+    secrets = _decrypt(backend, layer, names) if names and show_secrets else {}
     return StackOutputs(plain, names, secrets)
 
 
@@ -67,12 +67,12 @@ def _holds_secret(value: Any) -> bool:
     return isinstance(value, list) and any(_holds_secret(item) for item in value)
 
 
-def _decrypt(engine: Engine, layer: Layer, names: list[str]) -> dict[str, Any]:
-    stack = f"organization/{config.project(layer)}/{engine.stack}"
+def _decrypt(backend: Backend, layer: Layer, names: list[str]) -> dict[str, Any]:
+    stack = f"organization/{config.project(layer)}/{backend.stack}"
     done = subprocess.run(
         ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack],
-        env=engine.subprocess_settings,
-        cwd=engine.state,
+        env=backend.subprocess_settings,
+        cwd=backend.state,
         capture_output=True,
         text=True,
         timeout=_CLI_TIMEOUT_S,
