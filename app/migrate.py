@@ -21,7 +21,11 @@ from app.storage.models import BizTag
 
 LOCK_KEY = 7_586_114_219  # any number, the same for all versions
 LOCK_TIMEOUT_MS = 60_000
-SEEDED_TAGS = ({"name": "orders", "algorithm": "segment"}, {"name": "events", "algorithm": "snowflake"})
+SEEDED_TAGS = (
+    {"name": "orders", "algorithm": "segment"},
+    {"name": "events", "algorithm": "snowflake"},
+    {"name": "smoke", "algorithm": "snowflake"},  # for checks after an installation
+)
 
 
 def alembic_config(connection: Connection | None = None) -> Config:

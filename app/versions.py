@@ -1,4 +1,4 @@
-"""Version strings: semantic versions only (semver.org 2.0.0), as they name releases, paths and labels."""
+"""Version strings: semantic versions (semver.org 2.0.0) without build metadata, since they name paths."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ LONGEST = 64
 _NUMBER = r"(?:0|[1-9]\d*)"
 _PRE = rf"(?:{_NUMBER}|\d*[a-zA-Z-][0-9a-zA-Z-]*)"
 _SEMVER = re.compile(
-    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_PRE}(?:\.{_PRE})*)?(?:\+[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?",
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_PRE}(?:\.{_PRE})*)?",
     re.ASCII,
 )
 

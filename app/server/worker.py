@@ -7,7 +7,7 @@ the connection's next request, unless other connections need it.
 
 import select
 
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 LINGER_MS = 200
 

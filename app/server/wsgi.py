@@ -11,6 +11,6 @@ logs.configure(_settings.log_level, slot=_settings.slot, version=_settings.versi
 runtime = Runtime(_settings, _release, Metrics(_settings.slot, _settings.version))
 app = create_app(runtime)
 runtime.start()
-# Importing this comes before accepting connections, so a worker that starts normally never answers "not ready"
-# while its sibling is. When the database is away it serves after a moment all the same, and says so.
+# Importing this comes before accepting connections, so a worker that starts normally never answers "not
+# ready" while its sibling is. When the database is away it serves after a moment all the same, and says so.
 runtime.wait_until_started(5)

@@ -1,0 +1,1 @@
+"""Builds the bundle that a release installs: locked dependencies and the app's wheel, in one file."""
