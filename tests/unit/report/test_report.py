@@ -2,12 +2,12 @@
 
 import json
 
-from tests.unit.report import journals
 import pytest
 
 from release.report import write_report
 from release.report.series import quantile, tell
 from release.sample import LATENCY_EDGES_S, SlotCounts
+from tests.unit.report import journals
 
 
 @pytest.fixture
