@@ -165,7 +165,13 @@ def test_the_suite_says_what_each_part_took() -> None:
 def test_every_target_of_the_makefile_has_a_description() -> None:
     make = shutil.which("make")
     assert make is not None
-    shown = subprocess.run([make, "help"], cwd=paths.repo_root(), capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        [make, "--no-print-directory", "help"],
+        cwd=paths.repo_root(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     phony = re.search(r"^\.PHONY: (.+)$", (paths.repo_root() / "Makefile").read_text(), re.M)
     assert phony is not None
     assert {line.split()[1] for line in shown.stdout.splitlines()} == set(phony[1].split())
