@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 
 from infra.plugins.docker.server import serve
@@ -16,4 +17,6 @@ def say(port: int) -> None:
 
 
 end_with_parent()
-asyncio.run(serve(say, sys.argv[1:]))
+# The engine ends its plugins with an interrupt.
+with contextlib.suppress(KeyboardInterrupt):
+    asyncio.run(serve(say, sys.argv[1:]))
