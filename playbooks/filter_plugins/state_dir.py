@@ -7,7 +7,7 @@ from ansible.errors import AnsibleFilterError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from infra import paths  # noqa: E402
+from infra import paths
 
 
 def state_dir(environment: str, instance: str = "") -> str:

@@ -108,8 +108,12 @@ def agreed(persisted):
     for pid in processes():
         running = parse(ask(f"@!{pid} show map {MAP}"), key_column=1)
         if running != persisted and pid in processes():
-            raise Refused(1, f"HAProxy process {pid} runs with another share than the file {MAP}",
-                          running=running, persisted=persisted)
+            raise Refused(
+                1,
+                f"HAProxy process {pid} runs with another share than the file {MAP}",
+                running=running,
+                persisted=persisted,
+            )
     return persisted
 
 
