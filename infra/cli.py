@@ -15,7 +15,8 @@ from infra import allocation, inventory, outputs, paths, preconditions
 from infra.allocation import AllocationError
 from infra.config import ConfigurationError
 from infra.engine import EngineBusyError
-from infra.environment import Environment, LayerFailedError, LayerRun, LockedError, as_summary
+from infra.environment import Environment, LayerFailedError, LockedError
+from infra.layer_run import LayerRun, as_summary
 from infra.progress import Progress
 from infra.readiness import NotReadyError
 

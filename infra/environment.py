@@ -6,13 +6,11 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import docker
 import yaml
@@ -24,14 +22,13 @@ from infra.allocation import Allocation
 from infra.backend import base_settings
 from infra.config import FoundationConfig, Layer, ObservabilityConfig
 from infra.engine import Engine
+from infra.layer_run import Action, LayerRun, Report, run_layer
 from infra.plugins.attached import attached
 from infra.plugins.choice import docker_plugin
 
 # Layers of one row need only those of earlier rows.
 ORDER: tuple[tuple[Layer, ...], ...] = (("foundation",), ("data", "observability"))
 _LOCK = "infra.lock"
-Action = Literal["up", "preview", "refresh", "destroy"]
-Report = Callable[["LayerRun"], None]
 
 
 class LockedError(RuntimeError):
@@ -40,24 +37,6 @@ class LockedError(RuntimeError):
 
 class LayerFailedError(RuntimeError):
     """Pulumi reported a failure; the message is its first lines."""
-
-
-@dataclass
-class LayerRun:
-    """What one action did to one layer. `changes` counts resources by operation (create, same, ...)."""
-
-    layer: Layer
-    action: Action
-    state: Literal["running", "done", "failed", "skipped"] = "running"
-    seconds: float = 0.0
-    changes: dict[str, int] = field(default_factory=dict)
-    current: str = ""
-    reason: str = ""
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything differs."""
-        return any(count for kind, count in self.changes.items() if kind not in ("same", "read"))
 
 
 class Environment:
@@ -85,6 +64,7 @@ class Environment:
         preconditions.check_images(client, replaced=_replaced(configs))
         with self._lock():
             record = self.allocate(client, configs)
+            preconditions.check_subnet(client, record)
             preconditions.check_ports(client, record)
             engine = self.engine(record)
             self._tidy(engine)
@@ -157,13 +137,7 @@ class Environment:
 
     def _choose(self, client: docker.DockerClient, configs: dict[Layer, Any], cgroup: int) -> Allocation:
         name = paths.full_name(self.env, self.instance)
-        networks = [network for network in client.api.networks() if network["Name"] != name]
-        taken = [
-            pool["Subnet"]
-            for network in networks
-            for pool in (network.get("IPAM") or {}).get("Config") or []
-            if pool.get("Subnet")
-        ]
+        taken = [subnet for other, subnet in preconditions.networks(client) if other != name]
         taken += [record.subnet for record in allocation.recorded()]
         subnet = configs["foundation"].subnet
         if self.instance:
@@ -262,28 +236,7 @@ class Environment:
             run.state, run.reason = "skipped", "needs the foundation, which isn't up yet"
             self._report(run)
             return run
-        begun = time.monotonic()
-        problems: list[str] = []
-        log = (engine.state / "logs").joinpath(f"{layer}-{action}.log")
-        log.parent.mkdir(mode=0o700, exist_ok=True)
-
-        def on_event(event: automation.events.EngineEvent) -> None:
-            _count(run, event, problems)
-            run.seconds = time.monotonic() - begun
-            self._report(run)
-
-        self._report(run)
-        with log.open("w") as file:
-            try:
-                _act(stack, action, on_event, lambda text: _write(file, text))
-            except automation.CommandError as error:
-                run.state = "failed"
-                run.reason = "\n".join(dict.fromkeys(problems)) or _last_lines(str(error))
-                run.reason += f"\n  (all of it: {log})"
-            else:
-                run.state = "done"
-        run.seconds, run.current = time.monotonic() - begun, ""
-        self._report(run)
+        run_layer(stack, run, engine.state / "logs", self._report)
         return run
 
     def _remove_leftovers(self, client: docker.DockerClient) -> None:
@@ -330,71 +283,9 @@ def _who(env: str, instance: str, text: str) -> str:
     )
 
 
-def _act(
-    stack: automation.Stack,
-    action: Action,
-    on_event: Callable[[automation.events.EngineEvent], None],
-    on_output: Callable[[str], None],
-) -> None:
-    common: dict[str, Any] = {"on_event": on_event, "on_output": on_output, "color": "never"}
-    if action == "up":
-        stack.up(refresh=True, suppress_outputs=True, suppress_progress=True, **common)
-    elif action == "preview":
-        stack.preview(refresh=True, suppress_outputs=True, suppress_progress=True, **common)
-    elif action == "refresh":
-        stack.refresh(suppress_outputs=True, suppress_progress=True, **common)
-    else:
-        stack.destroy(suppress_outputs=True, suppress_progress=True, **common)
-
-
-def _count(run: LayerRun, event: automation.events.EngineEvent, problems: list[str]) -> None:
-    if event.resource_pre_event:
-        run.current = event.resource_pre_event.metadata.urn.rsplit("::", 1)[-1]
-    if event.summary_event:
-        # With a refresh there are two summaries; the last one is of the action itself.
-        changes = event.summary_event.resource_changes or {}
-        run.changes = {str(getattr(kind, "value", kind)): int(count) for kind, count in changes.items()}
-    diagnostic = event.diagnostic_event
-    if diagnostic and diagnostic.severity == "error" and (text := _first_line(diagnostic.message)):
-        name = diagnostic.urn.rsplit("::", 1)[-1] if diagnostic.urn else ""
-        problems.append(f"{name}: {text}" if name and not text.startswith(name) else text)
-
-
-def _first_line(message: str) -> str:
-    """The line that says what is wrong: a plugin's message, or the end of a program's traceback."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    if not lines or lines[0].startswith("update failed"):
-        return ""
-    if any(line.startswith("Traceback") for line in lines):
-        return lines[-1]
-    return re.sub(r"^Unexpected <class '[^']*'>: ", "", lines[0]).rstrip(":")
-
-
-def _last_lines(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return "\n".join(lines[-5:])
-
-
-def _write(file: Any, text: str) -> None:
-    file.write(text.rstrip("\n") + "\n")
-    file.flush()
-
-
 def _has_outputs(engine: Engine, layer: Layer) -> bool:
     path = engine.checkpoint(layer)
     if not path.is_file():
         return False
     latest = json.loads(path.read_text())["checkpoint"].get("latest") or {}
     return any("ansible_inventory" in (item.get("outputs") or {}) for item in latest.get("resources") or [])
-
-
-def as_summary(env: str, instance: str, runs: list[LayerRun], seconds: float) -> dict[str, Any]:
-    """The machine-readable summary of an action."""
-    layers = []
-    for run in runs:
-        entry = asdict(run)
-        entry.pop("current")
-        entry["seconds"] = round(run.seconds, 2)
-        entry["changed"] = run.changed
-        layers.append(entry)
-    return {"environment": env, "instance": instance, "seconds": round(seconds, 2), "layers": layers}

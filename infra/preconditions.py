@@ -5,6 +5,7 @@ Each check raises PreconditionError with one line that says what is wrong and wh
 
 from __future__ import annotations
 
+import ipaddress
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -79,6 +80,26 @@ def check_ports(client: docker.DockerClient, allocation: Allocation) -> None:
             continue
         who = f"container {holder}" if holder else "a process of this machine"
         raise PreconditionError(f"port: 127.0.0.1:{port} for {name} is taken by {who}; free it")
+
+
+def check_subnet(client: docker.DockerClient, allocation: Allocation) -> None:
+    """Refuse when another Docker network has addresses of the environment's subnet."""
+    ours = ipaddress.ip_network(allocation.subnet)
+    for name, subnet in networks(client):
+        if name != allocation.name and ours.overlaps(ipaddress.ip_network(subnet, strict=False)):
+            raise PreconditionError(
+                f"subnet: {ours} overlaps {subnet} of Docker network {name!r}; remove that network"
+            )
+
+
+def networks(client: docker.DockerClient) -> list[tuple[str, str]]:
+    """Name and IPv4 subnet of every Docker network."""
+    found = []
+    for network in client.api.networks():
+        for pool in (network.get("IPAM") or {}).get("Config") or []:
+            if "." in pool.get("Subnet", ""):
+                found.append((network["Name"], pool["Subnet"]))
+    return found
 
 
 def port_holder(client: docker.DockerClient, port: int) -> str | None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from infra.environment import LayerRun
+from infra.layer_run import LayerRun
 
 _WORDS = {"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted"}
 
