@@ -42,7 +42,7 @@ def destination(inventory: Inventory) -> Destination:
         _check("load.sources", source)
     if not 0 <= int(ipaddress.IPv4Address(last)) - int(ipaddress.IPv4Address(first)) < MOST_SOURCES:
         raise BadRequest(
-            f"load.sources: {first}-{last} is not allowed; allowed: first-last, up to {MOST_SOURCES} addresses"
+            f"load.sources: {first}-{last} is not allowed; allowed: first-last, up to {MOST_SOURCES}"
         )
     return Destination(url, name, address, inventory.load.sources)
 
