@@ -224,7 +224,7 @@ def render(plan: Plan) -> str:
     lines += [
         "",
         "needed: candidate requests until health can be shown at the baseline's rate; expected: how long",
-        f"that takes; {SHOWN_HARM:.0%} errors: how soon they would be seen; then: what happens after the longest.",
+        f"that takes; {SHOWN_HARM:.0%} errors: how soon they would be seen; then: after the longest wait.",
     ]
     return "\n".join([*lines, *(f"warning: {line}" for line in plan.warnings)])
 
