@@ -29,12 +29,12 @@ class ActionModule(ActionBase):
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ansible's entry. A phase that fails is a failed task with one line that says why."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        from release.engine import phases, process  # noqa: PLC0415 - needs the checkout on sys.path
+        from release.engine import playbook, process  # noqa: PLC0415 - needs the checkout on sys.path
 
         controller = os.getppid()
         process.die_with(controller)
         arguments = dict(self._task.args)
         phase = str(arguments.pop("phase", ""))
-        answer = phases.run(phase, arguments, task_vars or {}, controller=controller, say=display.display)
+        answer = playbook.run(phase, arguments, task_vars or {}, controller=controller, say=display.display)
         result.update(answer)
         return result

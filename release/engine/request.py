@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from app.faults.config import ReleaseConfig
+
 #: Semantic version without build metadata (semver.org), since it names a directory and a file.
 VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?")
 WHOLE = "all"
@@ -62,6 +66,12 @@ def read_release_config(path: str | None, *, faults_allowed: bool) -> dict[str, 
         raise BadRequest(f"release_config: {path} holds a {type(content).__name__}; use a JSON object")
     if content.get("faults") and not faults_allowed:
         raise BadRequest(f"release_config: {path} has faults, and this environment allows none")
+    try:
+        ReleaseConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BadRequest(f"release_config: {path}: {key} is {first['input']!r}; {first['msg']}") from None
     return content
 
 

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from release.decision import Decision
 from release.engine.progress import StepProgress
 from release.engine.request import WHOLE
 from release.engine.session import Session
 from release.engine.shifting import check_unchanged, shift, to_zero
-from release.traffic.shares import FULL_BP, Disagreement, EdgeUnreachable
+from release.plan import StepPlan
+from release.traffic.shares import Disagreement, EdgeUnreachable
 
-Action = Literal["promote", "extend", "hold", "rollback"]
 Outcome = Literal["promoted", "reached", "holding", "rolled_back"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the evidence so far says. `line` is for people; `details` goes into the journal."""
-
-    action: Action
-    reason: str
-    line: str
-    details: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class StepPlan:
-    """One step as the engine walks it: share in basis points, seconds between ticks."""
-
-    name: str
-    share_bp: int
-    interval_s: float
 
 
 class Observer(Protocol):
@@ -46,7 +27,7 @@ class Observer(Protocol):
         """What happened between two times (unix seconds), as it goes into the journal. Never raises."""
         ...
 
-    def judge(self, window_s: float) -> Verdict:
+    def judge(self, window_s: float) -> Decision:
         """Decide from all ticks so far; window_s is how long this window has run."""
         ...
 
@@ -59,7 +40,7 @@ class Observers(Protocol):
         ...
 
 
-def run_steps(session: Session, plan: list[StepPlan], observers: Observers, stage: str) -> Outcome:
+def run_steps(session: Session, plan: Sequence[StepPlan], observers: Observers, stage: str) -> Outcome:
     """Walk the steps that are left, up to `stage` ("all": to the end). Raises ReleaseFailed, TrafficError."""
     while True:
         if session.progress.rollback is not None:
@@ -87,22 +68,22 @@ def _run_step(session: Session, step: StepPlan, observers: Observers) -> str:
     return seen.decision
 
 
-def watch(session: Session, step: StepPlan, observer: Observer) -> Verdict:
+def watch(session: Session, step: StepPlan, observer: Observer) -> Decision:
     """Tick until something is decided. A tick is due one interval after the last one, stop or no stop."""
     seen = session.progress.step(step.name)
     for tick in seen.ticks:
         observer.replay(tick.data)
-    if seen.ticks and (verdict := observer.judge(_window(session, seen))).action != "extend":
-        return _decide(session, step.name, verdict)
+    if seen.ticks and (decision := observer.judge(_window(session, seen))).action != "extend":
+        return _decide(session, step.name, decision)
     while True:
         since = seen.ticks[-1].ts if seen.ticks else _start(seen)
         session.clock.sleep(since + step.interval_s - session.clock.now())
         details = observer.look(since, session.clock.now())
         session.write("tick", step=step.name, n=len(seen.ticks) + 1, share_bp=step.share_bp, **details)
-        verdict = observer.judge(_window(session, seen))
-        session.say(f"  {step.name} {_window(session, seen):5.0f} s  {verdict.line}")
-        if verdict.action != "extend":
-            return _decide(session, step.name, verdict)
+        decision = observer.judge(_window(session, seen))
+        session.say(f"  {step.name} {_window(session, seen):4.0f} s  {_line(decision)}")
+        if decision.action != "extend":
+            return _decide(session, step.name, decision)
 
 
 def start_rollback(
@@ -140,12 +121,15 @@ def _shift(session: Session, step: StepPlan) -> bool:
     return True
 
 
-def _decide(session: Session, step: str, verdict: Verdict) -> Verdict:
-    session.write(
-        "decision", step=step, action=verdict.action, reason=verdict.reason, **dict(verdict.details)
-    )
-    session.say(f"  {step}: {verdict.action}, {verdict.reason}")
-    return verdict
+def _decide(session: Session, step: str, decision: Decision) -> Decision:
+    session.write("decision", step=step, action=decision.action, reason=decision.reason)
+    session.say(f"  {step}: {decision.action}: {decision.reason}")
+    return decision
+
+
+def _line(decision: Decision) -> str:
+    """What was seen, and what would decide it."""
+    return f"{decision.reason}; awaits {decision.awaits}" if decision.awaits else decision.reason
 
 
 def _window(session: Session, seen: StepProgress) -> float:
@@ -158,11 +142,6 @@ def _start(seen: StepProgress) -> float:
     return seen.shifted_at
 
 
-def _comes_after(plan: list[StepPlan], name: str, stage: str) -> bool:
+def _comes_after(plan: Sequence[StepPlan], name: str, stage: str) -> bool:
     order = [step.name for step in plan]
     return order.index(name) > order.index(stage)
-
-
-def full(plan: list[StepPlan]) -> bool:
-    """Whether the last step takes all traffic; a profile that ends lower can't be promoted."""
-    return plan[-1].share_bp == FULL_BP

@@ -43,8 +43,16 @@ def test_a_release_config_that_cannot_be_used_is_refused(tmp_path, content, prob
 
 def test_faults_pass_where_the_environment_allows_them(tmp_path):
     path = tmp_path / "release.json"
-    path.write_text(json.dumps({"faults": [{"kind": "dependency"}]}))
-    assert request.read_release_config(str(path), faults_allowed=True) == {"faults": [{"kind": "dependency"}]}
+    config = {"faults": [{"kind": "dependency", "mode": "error", "share": 0.2}]}
+    path.write_text(json.dumps(config))
+    assert request.read_release_config(str(path), faults_allowed=True) == config
+
+
+def test_a_fault_that_the_service_does_not_know_is_refused_by_its_key(tmp_path):
+    path = tmp_path / "release.json"
+    path.write_text(json.dumps({"faults": [{"kind": "gremlins"}]}))
+    with pytest.raises(BadRequest, match=r"faults\.0 is .*gremlins"):
+        request.read_release_config(str(path), faults_allowed=True)
 
 
 def test_a_bundle_that_is_there_is_not_built_again(tmp_path):

@@ -5,14 +5,34 @@ from itertools import pairwise
 
 import pytest
 
+from release.decision import Decision
 from release.engine.session import Session
 from release.engine.shifting import Drifted
-from release.engine.steps import StepPlan, Verdict, run_steps
+from release.engine.steps import run_steps
 from release.engine.verifying import Check, verify
+from release.plan import StepPlan
 from release.targets.simulated import SimulatedFleet
 from release.traffic.shares import EdgeShare
 
-PLAN = [StepPlan("canary", 1000, 1.0), StepPlan("half", 5000, 1.0), StepPlan("full", 10_000, 1.0)]
+
+def step_plan(name, share):
+    return StepPlan(
+        name=name,
+        share=share,
+        gates=(),
+        interval_s=1.0,
+        min_samples=1,
+        shortest_s=0,
+        longest_s=60,
+        on_inconclusive="hold",
+        rate_per_s=1.0,
+        needed=1,
+        expected_s=1.0,
+        harm_s=1.0,
+    )
+
+
+PLAN = [step_plan("canary", 10), step_plan("half", 50), step_plan("full", 100)]
 TICKS = 3
 
 
@@ -82,7 +102,7 @@ class Watcher:
 
     def judge(self, window_s):
         action = "extend" if len(self.seen) < TICKS else ("rollback" if self.bad else "promote")
-        return Verdict(action, f"{len(self.seen)} ticks", "", {})
+        return Decision(action=action, reason=f"{len(self.seen)} ticks")
 
 
 def make_fleet():
@@ -192,7 +212,7 @@ def test_a_rollback_with_an_edge_away_is_never_called_verified():
     class Leaves(Watcher):
         def judge(self, window_s):
             fleet.unreachable.add("edge1")
-            return Verdict("rollback", "bad", "", {})
+            return Decision(action="rollback", reason="bad")
 
     assert run_steps(session, PLAN, lambda step: Leaves(step, ()), "all") == "rolled_back"
     assert fleet.edges["edge2"].green_bp == 0
