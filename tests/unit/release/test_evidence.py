@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from release import evidence
 
 
-def integrated(n, k, p0, prior, low, high):
+def integrated(n, k, p0, *, prior, low, high):
     """Log e-value by numerical integration, piece by piece around the likelihood's peak."""
     a, b = prior
     norm = quad(lambda p: p ** (a - 1) * (1 - p) ** (b - 1), low, high)[0]
@@ -37,14 +37,14 @@ COUNTS = [(0, 0), (1, 1), (10, 0), (100, 3), (644, 0), (1000, 30), (5000, 60), (
 @pytest.mark.parametrize("p0", [0.001, 0.01, 0.05, 0.5])
 @pytest.mark.parametrize(("n", "k"), COUNTS)
 def test_evidence_for_harm_is_the_integral_it_claims_to_be(n, k, p0):
-    expected = integrated(n, k, p0, evidence.HARM_PRIOR, p0, 1 - 1e-12)
+    expected = integrated(n, k, p0, prior=evidence.HARM_PRIOR, low=p0, high=1 - 1e-12)
     assert evidence.log_e_harm(n, k, p0) == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize("p0", [0.001, 0.01, 0.05, 0.5])
 @pytest.mark.parametrize(("n", "k"), COUNTS)
 def test_evidence_for_health_is_the_integral_it_claims_to_be(n, k, p0):
-    expected = integrated(n, k, p0, evidence.HEALTH_PRIOR, 1e-15, p0)
+    expected = integrated(n, k, p0, prior=evidence.HEALTH_PRIOR, low=1e-15, high=p0)
     assert evidence.log_e_health(n, k, p0) == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
@@ -56,7 +56,7 @@ def test_a_hundred_million_requests_neither_overflow_nor_underflow(n, k):
 
 def test_a_version_without_errors_keeps_an_evidence_of_harm_that_falls_smoothly():
     values = [evidence.log_e_harm(n, 0, 0.01) for n in range(0, 200_000, 500)]
-    assert all(later < earlier for earlier, later in zip(values, values[1:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(values))
 
 
 def test_arrays_give_what_scalars_give():
