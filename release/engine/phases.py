@@ -110,8 +110,11 @@ class Phases:
                 )
                 verify(session, partial(ending.slis_are_back, session, self.site.source))
 
-    def finish(self, release_id: str) -> dict[str, Any]:
-        """The last entry, the report, the lock back; raises when the release didn't go as asked."""
+    def finish(self, release_id: str, *, asked_back: bool = False) -> dict[str, Any]:
+        """The last entry, the report, the lock back. Raises ReleaseFailed when it didn't go as asked.
+
+        asked_back: an operator asked for the rollback, so a verified one is what was wanted.
+        """
         with self._working(release_id) as session:
             outcome = _outcome(session)
             if outcome:
@@ -120,7 +123,8 @@ class Phases:
             self.site.releases.lock.release(session.token)
             session.say(f"report: {folder / 'report.html'}")
             message = _last_words(session)
-            if session.progress.outcome in ("promoted", "deployed"):
+            wanted = ("rolled_back",) if asked_back else ("promoted", "deployed")
+            if session.progress.outcome in wanted:
                 return {"outcome": session.progress.outcome, "msg": message}
             if session.progress.outcome is None and not _held(session):
                 return {"outcome": "holding", "msg": message}
