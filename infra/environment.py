@@ -24,7 +24,7 @@ from infra.config import FoundationConfig, Layer, ObservabilityConfig
 from infra.engine import Engine
 from infra.layer_run import Action, LayerRun, Report, run_layer
 from infra.plugins.attached import attached
-from infra.plugins.choice import docker_plugin
+from infra.plugins.choice import Choice, docker_plugin
 
 # Layers of one row need only those of earlier rows.
 ORDER: tuple[tuple[Layer, ...], ...] = (("foundation",), ("data", "observability"))
@@ -126,23 +126,27 @@ class Environment:
     def allocate(self, client: docker.DockerClient, configs: dict[Layer, Any]) -> Allocation:
         """The record of subnet and ports, chosen and kept when there is none."""
         cgroup = preconditions.cgroup_version(client)
+        plugin: Choice = "bundled"
+        if allocation.read(self.env, self.instance) is None:
+            plugin = docker_plugin(paths.tool("pulumi"), {**os.environ, **base_settings()})
         with allocation.choosing():
             known = allocation.read(self.env, self.instance)
             if known is None:
-                known = self._choose(client, configs, cgroup)
+                known = self._choose(client, configs, cgroup, plugin)
             wanted = known.model_copy(update={"cgroup_version": cgroup, "ports": self._ports(known, configs)})
             if wanted != known or not allocation.record_path(self.env, self.instance).exists():
                 allocation.write(wanted)
         return wanted
 
-    def _choose(self, client: docker.DockerClient, configs: dict[Layer, Any], cgroup: int) -> Allocation:
+    def _choose(
+        self, client: docker.DockerClient, configs: dict[Layer, Any], cgroup: int, plugin: Choice
+    ) -> Allocation:
         name = paths.full_name(self.env, self.instance)
         taken = [subnet for other, subnet in preconditions.networks(client) if other != name]
         taken += [record.subnet for record in allocation.recorded()]
         subnet = configs["foundation"].subnet
         if self.instance:
             subnet = allocation.free_subnet(name, [*taken, subnet])
-        plugin = docker_plugin(paths.tool("pulumi"), {**os.environ, **base_settings()})
         return Allocation(
             environment=self.env,
             instance=self.instance,
@@ -262,8 +266,11 @@ class Environment:
 
     def _forget(self) -> None:
         state = paths.state_dir(self.env, self.instance)
-        for folder in ("pulumi", "config", "work", "logs"):
-            shutil.rmtree(state / folder, ignore_errors=True)
+        # Renamed first: a removal that is interrupted must not leave half a backend under its name.
+        with contextlib.suppress(FileNotFoundError):
+            (state / "pulumi").rename(state / f"removed-{os.getpid()}")
+        for folder in (*state.glob("removed-*"), state / "config", state / "work", state / "logs"):
+            shutil.rmtree(folder, ignore_errors=True)
         (state / "passphrase").unlink(missing_ok=True)
         allocation.forget(self.env, self.instance)
 

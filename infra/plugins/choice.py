@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from infra import paths
+
 BUNDLED = Path(__file__).resolve().parent
 Choice = Literal["official", "bundled"]
-_DOWNLOAD_TIMEOUT_S = 120
+_DOWNLOAD_TIMEOUT_S = 60
+_ASK_AGAIN_S = 24 * 3600
 
 
 def docker_plugin(pulumi: Path, environment: dict[str, str]) -> Choice:
@@ -24,6 +28,18 @@ def docker_plugin(pulumi: Path, environment: dict[str, str]) -> Choice:
     home = Path(environment.get("PULUMI_HOME") or Path.home() / ".pulumi")
     if (home / "plugins" / f"resource-docker-v{version}").is_dir():
         return "official"
+    # Where downloads don't work, every new environment would wait for the same failure.
+    failed = paths.cache_dir() / f"pulumi-docker-{version}-unreachable"
+    if failed.exists() and time.time() - failed.stat().st_mtime < _ASK_AGAIN_S:
+        return "bundled"
+    if _download(pulumi, environment, version):
+        return "official"
+    failed.parent.mkdir(parents=True, exist_ok=True)
+    failed.touch()
+    return "bundled"
+
+
+def _download(pulumi: Path, environment: dict[str, str], version: str) -> bool:
     try:
         done = subprocess.run(
             [str(pulumi), "plugin", "install", "resource", "docker", version],
@@ -33,8 +49,8 @@ def docker_plugin(pulumi: Path, environment: dict[str, str]) -> Choice:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return "bundled"
-    return "official" if done.returncode == 0 else "bundled"
+        return False
+    return done.returncode == 0
 
 
 def bundled_folders(docker: Choice, path: str) -> list[Path]:

@@ -58,7 +58,8 @@ class DockerProvider(pulumi_provider.Provider):
         inputs, problems = checks.check(kind, plain_map(request.new_inputs))
         return pulumi_provider.CheckResponse(
             inputs=property_map(inputs, request.new_inputs),
-            failures=[pulumi_provider.CheckFailure(item.property, item.reason) for item in problems],
+            # With a property's name the engine would print its value, which may be a secret; the reason names it.
+            failures=[pulumi_provider.CheckFailure("", item.reason) for item in problems],
         )
 
     async def diff(self, request: pulumi_provider.DiffRequest) -> pulumi_provider.DiffResponse:

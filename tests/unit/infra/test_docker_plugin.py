@@ -211,6 +211,14 @@ def test_a_refused_value_is_not_repeated_since_it_may_be_a_secret() -> None:
     assert "hunter2" not in problems[0].reason
 
 
+def test_the_engine_is_not_told_the_property_since_it_would_print_its_value() -> None:
+    given = {"name": PropertyValue("n"), "image": PropertyValue("i"), "dns": PropertyValue("hunter2")}
+    answer = asyncio.run(DockerProvider().check(CheckRequest(URN, {}, given, b"")))
+    assert answer.failures is not None
+    assert [failure.property for failure in answer.failures] == [""]
+    assert "dns of docker:index/container:Container is not known" in answer.failures[0].reason
+
+
 def test_an_unknown_type_is_refused_by_name() -> None:
     with pytest.raises(UnknownTypeError, match=r"docker:index/secret:Secret is not served"):
         resource_type("docker:index/secret:Secret")
