@@ -18,8 +18,9 @@ from typing import Annotated
 
 import typer
 
-from infra.environment import read_inventory
-from infra.inventory import InventoryError
+from infra import allocation, config, outputs, paths
+from infra.backend import Backend
+from infra.inventory import Inventory, InventoryError
 from release.engine.request import BadRequest
 from release.load.run import AlreadyRuns, LoadClient, LoadError, Wanted
 from release.targets.transport import HostUnreachable
@@ -80,6 +81,18 @@ def status(env: Env, instance: Instance = "") -> None:
     _told(work)
 
 
+def read_inventory(env: str, instance: str) -> Inventory:
+    """The inventory of an environment that is up. Raises ValueError or InventoryError."""
+    config.check_environment(env)
+    record = allocation.read(env, instance)
+    if record is None:
+        option = f" --instance {instance}" if instance else ""
+        raise InventoryError(
+            f"environment: {paths.qualified(env, instance)} is not up; run: python -m infra up {env}{option}"
+        )
+    return outputs.read_inventory(outputs.read(Backend(env, instance, record.docker_plugin)))
+
+
 def _told(work: Callable[[], None]) -> None:
     """Run it; an error is one line and an exit code."""
     try:
@@ -88,7 +101,7 @@ def _told(work: Callable[[], None]) -> None:
         code, message = 2, str(error)
     except AlreadyRuns as error:
         code, message = 3, str(error)
-    except (LoadError, HostUnreachable, LookupError, OSError) as error:
+    except (LoadError, HostUnreachable, outputs.OutputsError, LookupError, OSError) as error:
         code, message = 1, str(error)
     else:
         return

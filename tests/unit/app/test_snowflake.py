@@ -203,3 +203,11 @@ def test_threads_share_a_generator_without_a_duplicate():
 def test_a_count_below_one_is_refused(count):
     with pytest.raises(ValueError, match="count"):
         snowflake(Clock()).blocks(count)
+
+
+def test_a_restart_within_the_millisecond_of_the_last_id_repeats_nothing():
+    clock = Clock()
+    first = snowflake(clock)
+    issued = set(flatten(first.blocks(10)))
+    second = snowflake(clock, start_after_ms=first.last_ms)
+    assert issued.isdisjoint(flatten(second.blocks(10)))
