@@ -93,6 +93,9 @@ class Story:
     slis: list[Sli] = field(default_factory=list)
     decided_s: float | None = None
     exposed_s: float | None = None
+    #: What the gates allow, where a picture can show it: a share of errors, and a P99 in seconds.
+    error_limit: float | None = None
+    p99_limit_s: float | None = None
 
     @property
     def detection_s(self) -> float | None:
@@ -129,10 +132,13 @@ def quantile(counts: SlotCounts, q: float) -> float | None:
 def tell(entries: Iterable[Entry]) -> Story:
     """Read a journal from its first entry to its last.
 
-    An entry's `observations` (the baseline that preflight saw, the window after a rollback) are drawn
-    as well; only ticks count for the stages and the table.
+    An entry's `observations` are figures that nothing was decided from: the window before the release,
+    the one after a rollback, or second by second all of it. Those of the last entry that has any are
+    drawn from their beginning to their end instead of the ticks, which are coarser. Only ticks count
+    for the stages and the table.
     """
     story = Story()
+    finer: list[Mapping[str, Any]] = []
     slots = ("blue", "green")
     gates: dict[str, Mapping[str, Any]] = {}
     totals: list[SlotCounts] = []
@@ -159,8 +165,8 @@ def tell(entries: Iterable[Entry]) -> Story:
             story.outcome, story.ended_at = str(data["outcome"]), entry.ts
         elif entry.type in {"lock_taken_over", "resumed"}:
             story.notes.append((at, str(data.get("why") or data.get("line") or entry.type.replace("_", " "))))
-        for seen in data.get("observations") or ():
-            _points(story, seen, slots)
+        finer = data.get("observations") or finer
+    _draw_finer(story, finer, slots)
     for points in (story.candidate, story.control):
         points.sort(key=lambda point: point.at_s)
     story.slis = _table(gates.values(), totals)
@@ -180,9 +186,19 @@ def _begin(story: Story, entry: Entry, gates: dict[str, Mapping[str, Any]]) -> t
     if isinstance(profile, Mapping):
         for step in profile.get("steps", ()):
             gates.update({gate["name"]: gate for gate in step.get("gates", ()) if gate["kind"] == "absolute"})
+    _limits(story, gates.values())
     story.faults = list((data.get("release_config") or {}).get("faults", ()))
     candidate = str(data["candidate"])
     return candidate, "green" if candidate == "blue" else "blue"
+
+
+def _limits(story: Story, gates: Iterable[Mapping[str, Any]]) -> None:
+    """At most 1 % slower than x is a P99 of x; at most another share is no limit of the P99."""
+    for gate in gates:
+        if gate["sli"] == "errors":
+            story.error_limit = float(gate["threshold"])
+        elif float(gate["threshold"]) == 0.01:
+            story.p99_limit_s = float(gate["slower_than_s"])
 
 
 def _shared(story: Story, data: Mapping[str, Any], at: float) -> None:
@@ -209,6 +225,19 @@ def _tick(
     totals.append(mine)
     if stage is not None:
         stage.samples += mine.requests
+
+
+def _draw_finer(story: Story, finer: Sequence[Mapping[str, Any]], slots: tuple[str, str]) -> None:
+    """Replace the points inside the time that finer figures cover."""
+    samples = [seen for seen in finer if seen.get("kind") == "sample"]
+    if not samples:
+        return
+    since = min(float(seen["since"]) for seen in samples) - story.began_at
+    until = max(float(seen["until"]) for seen in samples) - story.began_at
+    for points in (story.candidate, story.control):
+        points[:] = [point for point in points if not since <= point.at_s <= until]
+    for seen in samples:
+        _points(story, seen, slots)
 
 
 def _points(story: Story, seen: Mapping[str, Any], slots: tuple[str, str]) -> SlotCounts:

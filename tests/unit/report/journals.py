@@ -28,6 +28,13 @@ def counts(rng, requests, error_rate, slow_rate):
     return {"requests": requests, "errors": errors, "timed": requests, "at_most": at_most}
 
 
+def second(at, share=0.1):
+    """One second of observation, `at` seconds after the release began."""
+    rng = np.random.default_rng(100 + at)
+    slots = {"green": counts(rng, int(600 * share), 0.2, 0.2), "blue": counts(rng, 540, 0.0005, 0.0005)}
+    return {"kind": "sample", "since": T0 + at, "until": T0 + at + 1, "slots": slots}
+
+
 def release(*, faulty, blind_at=()):
     """A release of 1.2.0 over 1.1.0 under the demo's load; `blind_at` are tick numbers without figures."""
     rng = np.random.default_rng(7)

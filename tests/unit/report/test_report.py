@@ -51,7 +51,7 @@ def test_pictures_are_pngs_that_mark_stages_and_rollback_and_the_page_needs_noth
     page = paths.html.read_text()
     assert page.count("<svg") == 2
     assert page.count(">canary 10 %<") == 2
-    assert page.count("> rolled back<") == 2
+    assert page.count(">rollback decided,<") == 2
     assert "src=" not in page
     assert "<script" not in page
 
@@ -60,6 +60,26 @@ def test_ticks_without_figures_are_told_and_count_nowhere(written):
     paths = written(faulty=False, blind_at=(3, 4))
     assert json.loads(paths.summary.read_text())["ticks_without_figures"] == 2
     assert "Prometheus refused the connection" in paths.markdown.read_text()
+
+
+def test_finer_figures_are_drawn_instead_of_ticks_and_change_no_table():
+    lines = journals.release(faulty=True)
+    coarse = tell(lines)
+    finer = [journals.second(second) for second in range(-5, 20)]
+    lines[-1].data["observations"] = finer
+    fine = tell(lines)
+    assert len(fine.control) == len(finer) > len(coarse.control)
+    assert fine.slis == coarse.slis
+    assert [stage.samples for stage in fine.stages] == [stage.samples for stage in coarse.stages]
+
+
+def test_a_release_that_never_got_traffic_still_has_its_pictures(tmp_path):
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text("the journal\n")
+    begin = journals.release(faulty=False)[0]
+    ended = journals.Line(journals.T0 + 3, "finished", {"outcome": "failed"})
+    paths = write_report([begin, ended], journal, "ab" * 32, tmp_path / "out")
+    assert "Failed before it took traffic" in paths.html.read_text()
 
 
 def test_the_same_journal_gives_the_same_files(written):
