@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from release.decision import Decision
-from release.engine.baseline import Source, worse_than
+from release.engine.baseline import BASELINE_S, EVERY_S, Source, worse_than
 from release.engine.opened import FIRST_STEP
 from release.engine.preflight import baseline_of
 from release.engine.session import ReleaseFailed, Session
@@ -23,6 +25,8 @@ FRESH_REQUESTS = 300
 SHORTEST_S = 4.0
 LONGEST_S = 30.0
 EDGE_PATIENCE_S = 30.0
+#: Releases up to this long are drawn second by second; in longer ones the ticks are fine enough.
+DRAWN_FINE_S = 900.0
 
 
 def deploy_first(session: Session) -> None:
@@ -108,10 +112,23 @@ def slis_are_back(session: Session, source: Source) -> Check:
     return Check(name, True, f"as before the release: {said}")
 
 
-def end(session: Session, outcome: str) -> None:
+def end(session: Session, outcome: str, source: Source) -> None:
     """The last entry; nothing when it is there."""
     if session.progress.outcome is None:
-        session.write("finished", outcome=outcome)
+        session.write("finished", outcome=outcome, observations=_second_by_second(session, source))
+
+
+def _second_by_second(session: Session, source: Source) -> list[dict[str, Any]]:
+    """The whole release and the time before it, for the report's pictures; [] where it can't be had."""
+    now = session.clock.now()
+    span = now - session.progress.began_at + BASELINE_S
+    if span > DRAWN_FINE_S:
+        return []
+    found = source.history(now, span, EVERY_S)
+    if not isinstance(found, list):
+        return []
+    samples = (difference(before, after) for before, after in pairwise(found))
+    return [sample.model_dump(mode="json") for sample in samples if isinstance(sample, Sample)]
 
 
 def report(site: Site, session: Session) -> Path:

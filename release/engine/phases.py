@@ -118,7 +118,7 @@ class Phases:
         with self._working(release_id) as session:
             outcome = _outcome(session)
             if outcome:
-                ending.end(session, outcome)
+                ending.end(session, outcome, self.site.source)
             folder = ending.report(self.site, session)
             self.site.releases.lock.release(session.token)
             session.say(f"report: {folder / 'report.html'}")
@@ -163,7 +163,7 @@ class Phases:
             # What is wrong may be the disk itself; the first error is the one to tell.
             with suppress(OSError):
                 if _never_moved(session):
-                    ending.end(session, "failed")
+                    ending.end(session, "failed", self.site.source)
                 ending.report(self.site, session)
                 self.site.releases.lock.release(session.token)
             raise

@@ -140,7 +140,7 @@ def _stages(axes: Axes, stages: Sequence[Stage], span_s: float) -> None:
 
 
 def _marks(axes: Axes, story: Story, late: float) -> None:
-    """The rollback, named on its right unless that is too `late` (the candidate is on its left); blind ticks."""
+    """The rollback, named on its right (the candidate is on its left) unless it is too late; blind ticks."""
     if story.rollback_s is not None:
         at = story.decided_s if story.decided_s is not None else story.rollback_s
         axes.axvline(at, color=ROLLBACK, linewidth=1.6)
