@@ -33,7 +33,8 @@ class WorkerClaim:
     def release(self, last_ms: int) -> None:
         """Give the id back with the last millisecond really used, so that the next holder needn't wait."""
         self._write(last_ms)
-        os.close(self._fd)
+        fd, self._fd = self._fd, -1  # the number may soon be another file's
+        os.close(fd)
 
     def _write(self, ms: int) -> None:
         # A fixed width, written in place: no moment at which the file is empty or half a number.

@@ -61,22 +61,26 @@ class Snowflake:
         self._last_ms = self._seen_ms = start_after_ms
         self._sequence = self.layout.per_ms  # start_after_ms itself counts as used up
         self._reserved_ms = start_after_ms
+        self._stopped = False
         self._lock = threading.Lock()
 
-    @property
-    def last_ms(self) -> int:
-        """The time of the last ID, Unix milliseconds."""
-        return self._last_ms
+    def stop(self) -> int:
+        """Issue nothing more; the time of the last ID in Unix milliseconds, after which another may begin."""
+        with self._lock:
+            self._stopped = True
+            return self._last_ms
 
     def can_issue(self) -> bool:
-        """False while the clock is too far behind the last ID."""
-        return self._last_ms - self._clock_ms() <= LOGICAL_MS + self._max_lead_ms
+        """False when stopped, and while the clock is too far behind the last ID."""
+        return not self._stopped and self._last_ms - self._clock_ms() <= LOGICAL_MS + self._max_lead_ms
 
     def blocks(self, count: int) -> list[range]:
         """`count` IDs, larger than all before. Raises ClockRolledBackError or ClockStuckError."""
         if count < 1:
             raise ValueError(f"count: {count} is not allowed; allowed: 1 or more")
         with self._lock:
+            if self._stopped:
+                raise IdsUnavailableError("this process has given its worker id back")
             taken = []
             while count:
                 self._enter_usable_millisecond()

@@ -72,7 +72,7 @@ class Runtime:
         self._stopped.set()
         self._background.shutdown(wait=True, cancel_futures=True)
         if self._claim and self._snowflake:
-            self._claim.release(self._snowflake.last_ms)
+            self._claim.release(self._snowflake.stop())
             self._claim = None
         self.policies.close()
         self._engine.dispose()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.ids import flatten
+from app.ids import IdsUnavailableError, flatten
 from app.ids.layout import EPOCH_MS, Layout
 from app.ids.snowflake import LOGICAL_MS, WAIT_MS, ClockRolledBackError, ClockStuckError, Snowflake
 
@@ -209,5 +209,14 @@ def test_a_restart_within_the_millisecond_of_the_last_id_repeats_nothing():
     clock = Clock()
     first = snowflake(clock)
     issued = set(flatten(first.blocks(10)))
-    second = snowflake(clock, start_after_ms=first.last_ms)
+    second = snowflake(clock, start_after_ms=first.stop())
     assert issued.isdisjoint(flatten(second.blocks(10)))
+
+
+def test_once_stopped_nothing_is_issued():
+    generator = snowflake(Clock())
+    generator.blocks(1)
+    assert generator.stop() == START_MS
+    assert not generator.can_issue()
+    with pytest.raises(IdsUnavailableError, match="given its worker id back"):
+        generator.blocks(1)
