@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, cast
 
 import httpx2
@@ -35,6 +36,8 @@ TIMEOUT_S = 2.0
 #: A scrape older than this many intervals (and than LEAST_FRESH_S) says nothing about now.
 FRESH_INTERVALS = 3
 LEAST_FRESH_S = 5.0
+
+_EDGES = ", ".join(f"{edge:g}" for edge in LATENCY_EDGES_S)
 
 _Key = tuple[str, str, str]  # metric, slot, outcome or le
 
@@ -94,8 +97,9 @@ class Prometheus:
             return Unreachable(why=f"Prometheus at {self._url}: {type(error).__name__}: {error}")
         except ValueError:
             return Unreachable(why=f"Prometheus at {self._url}: HTTP {response.status_code}, not JSON")
-        if body.get("status") != "success":
-            return Unreachable(why=f"Prometheus at {self._url}: {body.get('error', response.status_code)}")
+        if not isinstance(body, dict) or body.get("status") != "success":
+            said = body.get("error") if isinstance(body, dict) else None
+            return Unreachable(why=f"Prometheus at {self._url}: {said or f'HTTP {response.status_code}'}")
         return _read(body["data"]["result"])
 
 
@@ -134,8 +138,19 @@ def _at(hosts: dict[str, _Host], names: Sequence[str], at: float, fresh_s: float
         if at - last > fresh_s:
             return NoData(why=f"{name}: no scrape in the last {fresh_s:g} s")
         slots: dict[Slot, SlotCounts] = {slot: _counts(host, slot, last) for slot in SLOTS}
+        if any(_impossible(counts) for counts in slots.values()):
+            return NoData(why=f"{name}: its histogram lacks a bucket or falls; edges must be {_EDGES}")
         counters[name] = HostCounters(scraped_at=last, slots=slots)
     return Snapshot(hosts=counters)
+
+
+def _impossible(counts: SlotCounts) -> bool:
+    """Whether cumulative buckets don't rise to their total, as when an exporter has other edges.
+
+    A bucket that is missing reads as 0, which would make every request look slow.
+    """
+    rising = (*counts.at_most, counts.timed)
+    return any(later < earlier for earlier, later in pairwise(rising))
 
 
 def _counts(host: _Host, slot: Slot, at: float) -> SlotCounts:

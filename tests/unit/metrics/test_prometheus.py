@@ -1,10 +1,12 @@
 """The adapter tells figures, no figures and no answer apart, and never makes a figure up."""
 
+import itertools
+
 import httpx2
 import pytest
 
 from release.metrics.prometheus import Prometheus
-from release.sample import NoData, Sample, Snapshot, Unreachable, difference
+from release.sample import LATENCY_EDGES_S, NoData, Sample, Snapshot, Unreachable, difference
 
 NOW = 1000.4
 
@@ -32,13 +34,21 @@ def ok(values, slot="green"):
     return series("edge_requests_total", values=values, slot=slot, outcome="ok")
 
 
+def histogram(fast, timed, edges=LATENCY_EDGES_S):
+    """Green's histogram at 1000: `fast` requests under 0.5 s, none slower than the last edge."""
+    name = "edge_request_duration_seconds"
+    for edge in edges:
+        count = fast if edge <= 0.5 else timed
+        yield series(f"{name}_bucket", values=[(1000, count)], slot="green", le=f"{edge:e}")
+    yield series(f"{name}_count", values=[(1000, timed)], slot="green")
+
+
 def test_counters_are_those_of_the_last_scrape_with_its_own_time():
     answer = source(
         up(),
         ok([(999, 5), (1000, 9)]),
         series("edge_requests_total", values=[(1000, 2)], slot="green", outcome="error"),
-        series("edge_request_duration_seconds_bucket", values=[(1000, 7)], slot="green", le="5e-01"),
-        series("edge_request_duration_seconds_count", values=[(1000, 11)], slot="green"),
+        *histogram(fast=7, timed=11),
     ).snapshot(NOW)
     assert isinstance(answer, Snapshot)
     green = answer.hosts["edge1"].slots["green"]
@@ -66,6 +76,12 @@ def test_figures_that_are_missing_or_old_are_no_data(result, words):
     assert words in answer.why
 
 
+def test_a_histogram_with_other_edges_is_no_data_and_makes_nobody_slow():
+    answer = source(up(), *histogram(7, 11, edges=[e for e in LATENCY_EDGES_S if e != 1])).snapshot(NOW)
+    assert isinstance(answer, NoData)
+    assert "edge1: its histogram lacks a bucket" in answer.why
+
+
 def test_one_edge_without_figures_means_no_figures_for_all():
     answer = source(up(), ok([(1000, 9)]), hosts=("edge1", "edge2")).snapshot(NOW)
     assert answer == NoData(why="edge2: its exporter was never scraped")
@@ -83,6 +99,10 @@ def test_a_source_that_does_not_answer_could_not_be_asked(client):
     assert isinstance(answer, Unreachable)
 
 
+def test_json_that_is_no_answer_could_not_be_asked():
+    assert isinstance(source(body=["what"]).snapshot(NOW), Unreachable)
+
+
 def test_a_refused_query_could_not_be_asked_and_says_why():
     answer = source(body={"status": "error", "error": "query timed out"}, status=503).snapshot(NOW)
     assert isinstance(answer, Unreachable)
@@ -94,7 +114,7 @@ def test_history_gives_the_same_counts_as_looking_each_time():
     history = source(up(values=scrapes), ok([(t, 10 * (t - 980)) for t, _ in scrapes])).history(1000, 10, 2)
     assert isinstance(history, list)
     assert [s.at for s in history] == [990, 992, 994, 996, 998, 1000]
-    samples = [difference(a, b) for a, b in zip(history, history[1:], strict=False)]
+    samples = [difference(a, b) for a, b in itertools.pairwise(history)]
     assert [s.slots["green"].requests for s in samples if isinstance(s, Sample)] == [20] * 5
 
 
