@@ -58,7 +58,7 @@ class DockerProvider(pulumi_provider.Provider):
         inputs, problems = checks.check(kind, plain_map(request.new_inputs))
         return pulumi_provider.CheckResponse(
             inputs=property_map(inputs, request.new_inputs),
-            # With a property's name the engine would print its value, which may be a secret; the reason names it.
+            # Given a property the engine would print its value, which may be a secret; the reason names it.
             failures=[pulumi_provider.CheckFailure("", item.reason) for item in problems],
         )
 

@@ -95,7 +95,7 @@ def test_up_repairs_drift_and_touches_nothing_else(environment: Environment) -> 
 
 
 def test_ansible_reaches_every_host_through_the_inventory(environment: Environment) -> None:
-    begun = time.monotonic()
+    before = os.times()
     done = subprocess.run(
         [str(Path(sys.executable).with_name("ansible-inventory")), "-i", "inventory/dev.yml", "--list"],
         env=environment.variables,
@@ -105,7 +105,7 @@ def test_ansible_reaches_every_host_through_the_inventory(environment: Environme
         timeout=60,
         check=True,
     )
-    elapsed = time.monotonic() - begun
+    after = os.times()
     # Ansible wraps strings that came from outside, so that they are never run as templates.
     found = json.loads(done.stdout, object_hook=lambda item: item.get("__ansible_unsafe", item))
     assert set(found["plumbline"]["children"]) == {"edge", "app", "client"}
@@ -116,7 +116,8 @@ def test_ansible_reaches_every_host_through_the_inventory(environment: Environme
     assert variables["plumbline_instance"] == environment.instance
     assert len(variables["plumbline_secrets"]["postgres_password"]) >= 32
     assert variables["plumbline_inventory"]["policy"]["faults_allowed"] is True
-    assert elapsed <= 10, "the bound is loose: Ansible itself takes most of it"
+    # Time of the processor, since tests run beside other work; about half of it is Ansible itself.
+    assert after.children_user - before.children_user <= 6
 
 
 def test_the_password_works_and_is_nowhere_in_clear(environment: Environment) -> None:
