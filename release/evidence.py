@@ -96,7 +96,7 @@ def overdispersion(batches: Sequence[tuple[int, int]]) -> float:
     """
     ticks = [(n, k) for n, k in batches if n > 0]
     n_total, k_total = sum(n for n, _ in ticks), sum(k for _, k in ticks)
-    if len(ticks) < 16 or k_total in (0, n_total):
+    if len(ticks) < 16 or not 0 < k_total < n_total:
         return 1.0
     size = round(math.sqrt(len(ticks)))
     count = len(ticks) // size

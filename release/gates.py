@@ -47,8 +47,9 @@ class GatePlan(_Value):
 class GateEvidence(_Value):
     """What one gate has seen in this step. Log e-values are natural logarithms, divided by phi.
 
-    sums are the relative gate's log likelihood ratios on its grid. rejected stays once it is true:
-    the bound holds for the highest e-value ever, so a later lull doesn't take a rejection back.
+    bad may be below 0 for a moment (see SlotCounts). sums are the relative gate's log likelihood ratios
+    on its grid; they are linear in the bad requests, so they make up for it too. rejected stays once it
+    is true: the bound holds for the highest e-value ever, so a later lull doesn't take it back.
     """
 
     name: str
@@ -70,8 +71,9 @@ class GateEvidence(_Value):
         n, k = self.requests + requests, self.bad + bad
         sums, health, healthy = None, None, False
         if plan.gate.kind == "absolute":
-            harm = evidence.log_e_harm(n, k, plan.gate.threshold) / plan.phi
-            health = evidence.log_e_health(n, k, plan.gate.threshold) / plan.phi
+            whole = min(max(k, 0), n)
+            harm = evidence.log_e_harm(n, whole, plan.gate.threshold) / plan.phi
+            health = evidence.log_e_health(n, whole, plan.gate.threshold) / plan.phi
             healthy = health >= math.log(1 / plan.health_alpha)
         else:
             tick = evidence.ratio_log_likelihoods(

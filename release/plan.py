@@ -32,7 +32,7 @@ class Baseline(BaseModel):
     def of(cls, ticks: list[tuple[int, int]]) -> Self:
         """From (requests, bad) of each tick of the window before the release."""
         requests = sum(n for n, _ in ticks)
-        rate = sum(k for _, k in ticks) / requests if requests else 0.0
+        rate = max(0, sum(k for _, k in ticks)) / requests if requests else 0.0
         return cls(rate=rate, phi=evidence.overdispersion(ticks))
 
 

@@ -30,6 +30,10 @@ class SlotCounts(_Value):
 
     requests and errors are counted by the edge. timed is how many have a measured duration, and
     at_most[i] how many of these took at most LATENCY_EDGES_S[i] seconds (cumulative).
+
+    An exporter reads its counters one after the other while requests go on, so in one interval the parts
+    may be apart (seen on a busy machine: buckets by one request in 1 of 700 scrapes), even below 0 when
+    subtracted. The next intervals make up for it exactly; so add up first, and only then cut at 0.
     """
 
     requests: int = 0
@@ -38,7 +42,10 @@ class SlotCounts(_Value):
     at_most: tuple[int, ...] = (0,) * len(LATENCY_EDGES_S)
 
     def slower_than(self, threshold_s: float) -> int:
-        """How many timed requests took longer than a bucket edge. Raises ValueError off an edge."""
+        """How many timed requests took longer than a bucket edge, see above for values below 0.
+
+        Raises ValueError off an edge.
+        """
         return self.timed - self.at_most[LATENCY_EDGES_S.index(threshold_s)]
 
     def __add__(self, other: SlotCounts) -> SlotCounts:

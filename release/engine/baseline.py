@@ -103,4 +103,4 @@ def bad_of(gate: Gate, counts: SlotCounts) -> tuple[int, int]:
 
 
 def _shown_above(n: int, k: int, bound: float) -> bool:
-    return n > 0 and float(log_e_harm(n, k, bound)) >= math.log(1 / ALPHA)
+    return n > 0 and float(log_e_harm(n, min(max(k, 0), n), bound)) >= math.log(1 / ALPHA)

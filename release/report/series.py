@@ -274,9 +274,9 @@ def _table(gates: Iterable[Mapping[str, Any]], totals: Sequence[SlotCounts]) -> 
             def bad(counts: SlotCounts, edge: float = edge) -> int:
                 return counts.slower_than(edge)
 
-        rates = [bad(c) / of(c) for c in totals if of(c)]
+        rates = [max(0, bad(c)) / of(c) for c in totals if of(c)]
         whole = sum(of(c) for c in totals)
-        average = sum(bad(c) for c in totals) / whole if whole else None
+        average = max(0, sum(bad(c) for c in totals)) / whole if whole else None
         target = float(gate["threshold"])
         rows.append(
             Sli(

@@ -154,3 +154,17 @@ def test_bursts_in_the_baseline_temper_the_evidence():
     calm, tempered = seen(look).gates[0], seen(look, step=step).gates[0]
     assert tempered.log_e_harm == pytest.approx(calm.log_e_harm / 3)
     assert (calm.rejected, tempered.rejected) == (True, False)
+
+
+def test_counters_read_a_moment_apart_make_no_request_slow():
+    """In every interval the exporter read a bucket one request early or late; nobody was slow."""
+    looks = [sample(100, slow=skew, control=(900, 0, -skew)) for skew in [1, -1] * 60]
+    evidence = seen(*looks)
+    slow = evidence.gates[1]
+    assert slow.bad == 0
+    assert slow.healthy
+    assert not any(gate.rejected for gate in evidence.gates)
+
+
+def test_bad_requests_below_zero_for_a_moment_count_as_none():
+    assert seen(sample(100, slow=-3)).gates[1].log_e_health == seen(sample(100)).gates[1].log_e_health
