@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra import inventory, paths
+from infra import allocation, inventory, outputs, paths
+from infra.backend import Backend
 from infra.inventory import Inventory, InventoryError
 from release.engine.baseline import Source
 from release.engine.request import BadRequest
@@ -56,3 +57,17 @@ def from_inventory(given: Mapping[str, Any] | Inventory) -> Site:
         releases=Releases(state),
         faults_allowed=whole.policy.faults_allowed,
     )
+
+
+def of_environment(env: str, instance: str) -> Site:
+    """The site of an environment that was brought up. Raises BadRequest."""
+    try:
+        record = allocation.read(env, instance)
+        if record is None:
+            raise BadRequest(
+                f"environment: {paths.qualified(env, instance)!r} is not up; run: make up ENV={env}"
+            )
+        found = outputs.read(Backend(env, instance, record.docker_plugin))
+        return from_inventory(outputs.read_inventory(found))
+    except (InventoryError, outputs.OutputsError, allocation.AllocationError, ValueError) as error:
+        raise BadRequest(str(error)) from None
