@@ -98,6 +98,8 @@ def verify(lines: Sequence[str], anchor: Anchor | None = None) -> list[Problem]:
         problems.append(Problem(0, f"has {len(lines)} lines of {anchor.length}: the tail was cut off"))
     elif anchor is not None and anchor.length and not _has_head(lines[anchor.length - 1], anchor.head):
         problems.append(Problem(anchor.length, "isn't the line that was anchored"))
+    elif anchor is not None and len(lines) > anchor.length + 1:
+        problems.append(Problem(anchor.length + 2, "follows the anchor, and only one unanchored line may"))
     return problems
 
 
@@ -137,21 +139,24 @@ class JournalFile:
         return self._entries[-1].hash if self._entries else FIRST
 
     def append(self, entry_type: str, data: dict[str, Any], *, ts: float) -> Entry:
-        """Write one entry and its anchor down. Raises OSError when the disk refuses; then nothing counts."""
+        """Write one entry and its anchor down. Raises OSError when the disk refuses; then nothing counts.
+
+        A crash between the two leaves one entry that isn't anchored; the next append anchors it.
+        """
         self._guard()
         entry = make(len(self._entries), ts, entry_type, data, self.head)
         new = not self.path.exists()
         size = 0 if new else self.path.stat().st_size
         try:
             _append(self.path, entry.line() + "\n")
+            if new:
+                _sync_folder(self.path.parent)
+            write_anchor(self._anchor_path, Anchor(self._release_id, len(self._entries) + 1, entry.hash))
         except OSError:
             if self.path.exists():
                 os.truncate(self.path, size)
             raise
-        if new:
-            _sync_folder(self.path.parent)
         self._entries.append(entry)
-        write_anchor(self._anchor_path, Anchor(self._release_id, len(self._entries), entry.hash))
         return entry
 
 

@@ -81,7 +81,9 @@ def test_harm_is_acted_on_before_enough_samples_or_time_have_passed():
 def test_a_rejection_stays_when_a_lull_follows():
     evidence = seen(sample(100, errors=12), *[sample(5000)] * 20)
     assert not evidence.gates[0].log_e_harm > 0
-    assert decide(CANARY, evidence, 10).action == "rollback"
+    decision = decide(CANARY, evidence, 10)
+    assert decision.action == "rollback"
+    assert "(errors: e 1e8 >= 200)" in decision.reason
 
 
 def test_a_candidate_as_bad_as_its_control_is_not_blamed_by_the_relative_gate():

@@ -141,3 +141,24 @@ def test_a_full_disk_leaves_no_half_entry(folder, monkeypatch):
             one.append("tick", {}, ts=2.0)
     one.append("tick", {}, ts=3.0)
     assert [e.ts for e in journal(folder).entries()] == [1.0, 3.0]
+
+
+def test_an_anchor_that_cannot_be_written_leaves_no_entry(folder, monkeypatch):
+    one = journal(folder)
+    one.append("begin", {}, ts=1.0)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("release.journal.write_anchor", full)
+        with pytest.raises(OSError, match="No space"):
+            one.append("tick", {}, ts=2.0)
+    assert [e.ts for e in one.entries()] == [e.ts for e in journal(folder).entries()] == [1.0]
+
+
+def test_lines_forged_after_the_anchor_are_found():
+    lines, _ = chain()
+    anchored = Anchor("r", 4, parse(lines[3]).hash)
+    assert verify(lines[:5], anchored) == []  # killed between an entry and its anchor
+    assert [p.line for p in verify(lines, anchored)] == [6]
