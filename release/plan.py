@@ -21,7 +21,7 @@ SHOWN_HARM = 0.05
 
 
 class Baseline(BaseModel):
-    """How one SLI behaves before the release: bad share of requests, and overdispersion phi >= 1."""
+    """How one SLI behaves before the release, over all requests: bad share, and overdispersion phi >= 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -115,7 +115,7 @@ def make_plan(
                 gate=gate,
                 alpha=profile.alpha * gate.alpha_share / shares,
                 health_alpha=profile.health_alpha,
-                phi=(baseline or {}).get(gate.name, Baseline()).phi,
+                phi=_thinned((baseline or {}).get(gate.name, Baseline()).phi, step.share / 100),
             )
             for gate in step.gates
         )
@@ -130,6 +130,15 @@ def make_plan(
         rate_per_s=rate_per_s,
         steps=tuple(planned),
     )
+
+
+def _thinned(phi: float, share: float) -> float:
+    """The overdispersion that a random share of the requests has, when all of them have phi.
+
+    Exact for thinning a point process (Cox and Isham, "Point Processes", 1980): a burst of 50 bad requests
+    is one of 5 where only a tenth of the requests go.
+    """
+    return 1 + (phi - 1) * share
 
 
 def _alone(step: Step) -> Step:

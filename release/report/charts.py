@@ -12,7 +12,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from release.report.series import Point, Stage, Story
 
@@ -46,7 +46,8 @@ def errors(story: Story) -> Figure:
     """Error rate of candidate and control in percent against the time since the release began."""
     limit = _times(story.error_limit, 100)
     figure, axes = _figure(story, "Errors at the edge", _error_percent, limit)
-    axes.set_ylim(0, max([1.0, *_values(story, _error_percent, limit)]) * 1.35)
+    top = max([1.0, *_values(story, _error_percent, limit)]) * 1.35
+    axes.set_ylim(-0.03 * top, top)  # a little below 0, so that a line without errors is seen
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g} %"))
     axes.set_ylabel("requests that failed")
     return figure
@@ -81,10 +82,12 @@ def _figure(story: Story, title: str, value: Value, limit: float | None) -> tupl
     if limit is not None:
         axes.axhline(limit, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 3)), label="allowed at most")
     margin = 0.01 * (last - first)
-    axes.set_xlim(first - margin, last + margin)
     _stages(axes, story.stages, last - first)
     _marks(axes, story, first + 0.82 * (last - first))
     axes.set_title(f"{title}: {_headline(story)}", loc="left", fontsize=12, fontweight="bold", pad=30)
+    units = MaxNLocator(steps=[1, 2, 5, 10]).tick_values(first / unit_s, last / unit_s)
+    axes.set_xticks([x * unit_s for x in units])
+    axes.set_xlim(first - margin, last + margin)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / unit_s:g}"))
     axes.set_xlabel(f"{unit} since the release began")
     axes.grid(axis="y", color="#00000014")

@@ -156,6 +156,7 @@ def tell(entries: Iterable[Entry]) -> Story:
         elif entry.type == "rollback_started":
             story.rollback_s, story.rollback_reason = at, str(data.get("reason", ""))
             story.decided_s = float(data.get("decided_at", entry.ts)) - story.began_at
+            _cut_short(story, at)
             story.zero_s = story.verified = None
             story.outcome = "rolling back"
         elif entry.type in {"rollback_verified", "rollback_unverified"}:
@@ -190,6 +191,13 @@ def _begin(story: Story, entry: Entry, gates: dict[str, Mapping[str, Any]]) -> t
     story.faults = list((data.get("release_config") or {}).get("faults", ()))
     candidate = str(data["candidate"])
     return candidate, "green" if candidate == "blue" else "blue"
+
+
+def _cut_short(story: Story, at: float) -> None:
+    """A stage that a rollback ends before anything was decided in it."""
+    if story.stages and story.stages[-1].decision == "running":
+        stage = story.stages[-1]
+        stage.until_s, stage.decision, stage.reason = at, "rollback", story.rollback_reason
 
 
 def _limits(story: Story, gates: Iterable[Mapping[str, Any]]) -> None:

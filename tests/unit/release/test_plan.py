@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from release import evidence
@@ -36,9 +37,22 @@ def test_half_the_load_takes_twice_as_long():
 def test_a_baseline_with_errors_and_bursts_needs_longer_windows():
     calm = plan().steps[0]
     rough = plan(baseline={"errors": Baseline(rate=0.004, phi=2.0)}).steps[0]
-    assert rough.needed > 4 * calm.needed
+    assert rough.needed > 3 * calm.needed
     assert rough.longest_s > calm.longest_s
-    assert rough.gates[0].phi == 2.0
+
+
+def test_a_burst_weighs_as_much_as_the_share_that_meets_it():
+    steps = plan(baseline={"errors": Baseline(rate=0.004, phi=11.0)}).steps
+    assert [step.gates[0].phi for step in steps] == pytest.approx([2.0, 6.0, 11.0])
+
+
+def test_a_tenth_of_bursty_requests_is_as_bursty_as_thinning_says():
+    random = np.random.default_rng(3)
+    rates = 0.02 * np.exp(random.normal(0, 1, 20_000) - 0.5)
+    everybody = random.poisson(500 * rates)
+    tenth = random.binomial(everybody, 0.1)
+    phi_all, phi_tenth = (counts.var() / counts.mean() for counts in (everybody, tenth))
+    assert phi_tenth == pytest.approx(1 + (phi_all - 1) * 0.1, rel=0.05)
 
 
 def test_the_longest_wait_lets_a_version_at_half_the_bound_show_health():
