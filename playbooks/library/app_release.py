@@ -139,9 +139,10 @@ class Host:
         return [path.name for path in removed]
 
     def prune_bundles(self, bundle: Path) -> None:
-        """An unpacked bundle isn't needed any more, but the one just copied saves copying it again."""
+        """A bundle stays as long as its release, so that the same installation again has nothing to copy."""
+        needed = {stamp(release).get("sha256") for release in RELEASES.glob("[!.]*")}
         for other in bundle.parent.glob("*.tar.gz"):
-            if other != bundle and not self.check_mode:
+            if other != bundle and other.name.removesuffix(".tar.gz") not in needed and not self.check_mode:
                 other.unlink(missing_ok=True)
 
 

@@ -115,6 +115,17 @@ def test_old_releases_go_but_none_in_use(host: Any, bundle: Any) -> None:
     assert kept == ["1.0.0", "1.6.0", "1.7.0"]
 
 
+def test_a_bundle_stays_as_long_as_its_release(host: Any, bundle: Any) -> None:
+    for number in range(4):
+        release = bundle(f"1.{number}.0")
+        named = Path(release["bundle"]).with_name(f"{release['sha256']}.tar.gz")
+        Path(release["bundle"]).rename(named)
+        install(host, release | {"bundle": str(named)}, keep=2)
+    stamps = {host.stamp(path)["sha256"] for path in host.RELEASES.iterdir()}
+    assert {path.name.removesuffix(".tar.gz") for path in named.parent.iterdir()} == stamps
+    assert len(stamps) == 3, "two kept, and the first, which the policy service runs from"
+
+
 def test_a_version_in_use_never_changes_its_content(host: Any, bundle: Any) -> None:
     install(host, bundle("1.0.0"))
     with pytest.raises(host.CantInstall, match=r"1\.0\.0 is in use here with other content"):
