@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -35,6 +36,8 @@ def main(
     except ValueError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
+    # A terminated demo stops what it started, the load above all.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     root = paths.repo_root()
     logs = root / "results" / "demo"
     logs.mkdir(parents=True, exist_ok=True)

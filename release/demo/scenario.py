@@ -26,7 +26,7 @@ STEADY_S = 35.0
 GOOD_ONE, GOOD, BAD = "1.0.0", "1.1.0", "1.2.0"
 #: The bad version: the same code, whose policy service is slow for some requests and fails for others.
 FAULTS = [
-    {"kind": "dependency", "mode": "slow", "share": 0.2, "delay_s": 0.8},
+    {"kind": "dependency", "mode": "slow", "share": 0.2, "delay_s": 2.5},
     {"kind": "dependency", "mode": "error", "share": 0.1},
 ]
 

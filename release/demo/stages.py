@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 
@@ -77,13 +78,23 @@ class Stages:
                 text=True,
                 errors="replace",
             )
-            tail = ""
-            for line in process.stdout or ():
-                file.write(line)
-                tail = line.strip() or tail
-                if show(line):
-                    self.console.print(f"    {line.rstrip()}", markup=False)
-            code = process.wait()
+            try:
+                tail = self._follow(process, file, show)
+                code = process.wait()
+            except BaseException:
+                process.terminate()
+                process.wait()
+                raise
         if code not in allowed:
             raise StageFailed(f"{' '.join(command)} ended with {code}: {tail} (log: {path})")
         return code
+
+    def _follow(self, process: subprocess.Popen[str], log: TextIO, show: Callable[[str], bool]) -> str:
+        """Copy what it prints until it ends; gives its last line."""
+        tail = ""
+        for line in process.stdout or ():
+            log.write(line)
+            tail = line.strip() or tail
+            if show(line):
+                self.console.print(f"    {line.rstrip()}", markup=False)
+        return tail

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from release.decision import Decision, decide
 from release.engine.baseline import Source
 from release.gates import StepEvidence
-from release.plan import StepPlan
+from release.plan import StepPlan, duration
 from release.sample import Observation, Sample, Slot, Snapshot, difference
 
 
@@ -50,6 +51,20 @@ class StepObserver:
         """Decide from all that was seen; window_s is how long this window has run."""
         return decide(self._plan, self._evidence, window_s - min(self._blind_s, self._plan.longest_s))
 
+    def line(self, decision: Decision) -> str:
+        """One line for people: samples, the e-value nearest to rejecting, health, the longest wait."""
+        if self._evidence.last != "sample":
+            return decision.awaits or decision.reason
+        pairs = list(zip(self._plan.gates, self._evidence.gates, strict=True))
+        plan, worst = max(pairs, key=lambda pair: pair[1].log_e_harm + math.log(pair[0].alpha))
+        health = [f"{g.name} {_e(g.log_e_health)}" for _, g in pairs if g.log_e_health is not None]
+        return (
+            f"{self._evidence.samples} of {self._plan.min_samples} requests; "
+            f"e of harm {_e(worst.log_e_harm)} of {1 / plan.alpha:.0f} ({worst.name}); "
+            f"of health {', '.join(health)} of {1 / plan.health_alpha:.0f}; "
+            f"at {duration(self._plan.longest_s)} {self._plan.on_inconclusive}"
+        )
+
     def _observe(self, since: float, now: float) -> Observation:
         """What happened since the last snapshot; the first is the one of when the share was applied."""
         if self._before is None:
@@ -68,3 +83,8 @@ class StepObserver:
     def _count_blind(self, kind: str, since: float, until: float) -> None:
         if kind != "sample" and since >= self._window_from:
             self._blind_s += until - since
+
+
+def _e(log_e: float) -> str:
+    """An e-value from its natural logarithm, short."""
+    return f"{math.exp(log_e):.3g}" if log_e < 14 else f"1e{log_e / math.log(10):.0f}"

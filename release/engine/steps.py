@@ -31,6 +31,10 @@ class Observer(Protocol):
         """Decide from all ticks so far; window_s is how long this window has run."""
         ...
 
+    def line(self, decision: Decision) -> str:
+        """What was seen and what would decide it, for people."""
+        ...
+
 
 class Observers(Protocol):
     """Makes the observer of a step."""
@@ -81,7 +85,7 @@ def watch(session: Session, step: StepPlan, observer: Observer) -> Decision:
         details = observer.look(since, session.clock.now())
         session.write("tick", step=step.name, n=len(seen.ticks) + 1, share_bp=step.share_bp, **details)
         decision = observer.judge(_window(session, seen))
-        session.say(f"  {step.name} {_window(session, seen):4.0f} s  {_line(decision)}")
+        session.say(f"  {step.name} {_window(session, seen):4.0f} s  {observer.line(decision)}")
         if decision.action != "extend":
             return _decide(session, step.name, decision)
 
@@ -125,11 +129,6 @@ def _decide(session: Session, step: str, decision: Decision) -> Decision:
     session.write("decision", step=step, action=decision.action, reason=decision.reason)
     session.say(f"  {step}: {decision.action}: {decision.reason}")
     return decision
-
-
-def _line(decision: Decision) -> str:
-    """What was seen, and what would decide it."""
-    return f"{decision.reason}; awaits {decision.awaits}" if decision.awaits else decision.reason
 
 
 def _window(session: Session, seen: StepProgress) -> float:

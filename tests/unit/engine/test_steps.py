@@ -104,6 +104,9 @@ class Watcher:
         action = "extend" if len(self.seen) < TICKS else ("rollback" if self.bad else "promote")
         return Decision(action=action, reason=f"{len(self.seen)} ticks")
 
+    def line(self, decision):
+        return decision.reason
+
 
 def make_fleet():
     fleet = SimulatedFleet(requests_per_s=1.0)

@@ -63,7 +63,7 @@ def test_health_shown_early_still_waits_for_the_shortest_window():
         (sample(100, errors=12), "12 of 100 requests failed (12.00 %), at most 1 % allowed (errors: e "),
         (
             sample(100, slow=20),
-            "20 of 100 requests slower than 0.5 s (20.00 %), at most 1 % allowed (slow: e ",
+            "20 of 100 requests slower than 2 s (20.00 %), at most 1 % allowed (slow: e ",
         ),
         (sample(3000, 28, control=(27000, 27, 0)), "28 of 3000 requests failed (0.93 %) against 27 of 27000"),
     ],
