@@ -127,7 +127,7 @@ class Host:
         kept = {wanted, *in_use().values()}
         by_age = sorted(
             (path for path in RELEASES.iterdir() if not path.name.startswith(".")),
-            key=lambda path: (path in kept, stamp(path).get("used", 0.0)),
+            key=lambda path: stamp(path).get("used", 0.0),
             reverse=True,
         )
         removed = [path for path in by_age[keep:] if path not in kept]

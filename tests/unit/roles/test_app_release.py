@@ -112,7 +112,7 @@ def test_old_releases_go_but_none_in_use(host: Any, bundle: Any) -> None:
     for number in range(1, 8):
         install(host, bundle(f"1.{number}.0"), keep=3)
     kept = sorted(path.name for path in host.RELEASES.iterdir())
-    assert kept == ["1.0.0", "1.6.0", "1.7.0"]
+    assert kept == ["1.0.0", "1.5.0", "1.6.0", "1.7.0"]
 
 
 def test_a_bundle_stays_as_long_as_its_release(host: Any, bundle: Any) -> None:
