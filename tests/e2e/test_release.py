@@ -97,7 +97,7 @@ def test_a_healthy_version_is_promoted_though_its_controller_is_killed_in_each_p
     assert types(entries)[-1] == "finished"
     assert serving.summary(version)["outcome"] == "promoted"
     assert serving.answers() == {version}
-    serving.python("release", "verify-journal", *_where(serving))
+    serving.python("release", "verify-journal")
 
 
 def test_a_faulty_version_is_caught_rolled_back_and_verified_though_its_controller_is_killed(
@@ -155,20 +155,16 @@ def test_an_altered_journal_is_found_by_verify_journal(serving: Platform):
     shutil.copy2(journal, kept)
     try:
         journal.write_text(journal.read_text().replace('"promote"', '"extend"', 1))
-        done = serving.python("release", "verify-journal", journal.parent.name, *_where(serving), code=1)
+        done = serving.python("release", "verify-journal", journal.parent.name, code=1)
         assert "altered" in done.stdout + done.stderr
     finally:
         kept.replace(journal)
 
 
 def test_status_says_where_the_last_release_stands(serving: Platform):
-    said = json.loads(serving.python("release", "status", *_where(serving), "--json").stdout)
+    said = json.loads(serving.python("release", "status", "dev", "--json").stdout)
     assert said["version"] == "1.3.0"
 
 
 def _blind(entry):
     return entry["type"] == "tick" and entry["data"]["observation"]["kind"] == "unreachable"
-
-
-def _where(platform: Platform) -> list[str]:
-    return ["--env", "dev", "--instance", platform.instance]
