@@ -12,6 +12,7 @@ from typing import Any
 
 from infra import paths
 from release.demo.stages import StageFailed, Stages, everything, without_noise
+from release.engine.progress import Progress
 from release.engine.request import ensure_bundle
 from release.engine.serving import what_serves
 from release.engine.session import ReleaseFailed
@@ -49,12 +50,16 @@ class Demo:
         self._provision()
         with self.stages.stage("configure", "Configure: hosts become edge, app and client"):
             self.stages.run([self.ansible, "site.yml"], "site")
-        self._tidy()
-        first = not self._serving()
+        left = self._left_open()
+        if left is not None and left.previous is None:
+            with self.stages.stage("release", f"Finish the release of {left.version}, which was interrupted"):
+                self._release(left.version)
+            left = None
+        first = left is None and not self._serving()
         if first:
             with self.stages.stage("release", f"Release {GOOD_ONE}: the first, it gets all traffic at once"):
                 self._release(GOOD_ONE)
-        load = self._with_load(first)
+        load = self._with_load(first, left)
         total = self.setup_s + time.monotonic() - started
         return self._summary(load, total)
 
@@ -71,19 +76,12 @@ class Demo:
         for version in (GOOD_ONE, GOOD, BAD):
             ensure_bundle(state, version, self.stages.root)
 
-    def _tidy(self) -> None:
-        """End the release that an interrupted demo left open, so that this one begins from what serves."""
+    def _left_open(self) -> Progress | None:
+        """The release that an interrupted demo left open."""
         releases = Releases(paths.state_dir(self.env, self.instance))
         newest = releases.latest()
-        left = None if newest is None else releases.look(newest)
-        if left is None or not left.open:
-            return
-        if left.previous is None:
-            with self.stages.stage("release", f"Finish {newest}, which was interrupted"):
-                self._release(left.version)
-            return
-        with self.stages.stage("release", f"Roll back {newest}, which was left open"):
-            self.stages.run([self.ansible, "rollback.yml"], "rollback", show=without_noise)
+        found = None if newest is None else releases.look(newest)
+        return found if found is not None and found.open else None
 
     def _serving(self) -> bool:
         """Whether a release serves already, as after an earlier demo."""
@@ -92,7 +90,7 @@ class Demo:
         except ReleaseFailed as error:
             raise StageFailed(f"the platform is in the middle of something: {error}") from None
 
-    def _with_load(self, first: bool) -> dict[str, Any]:
+    def _with_load(self, first: bool, left: Progress | None) -> dict[str, Any]:
         """The releases under constant load. The load's own counts come back, whatever happens."""
         versions = ",".join((GOOD_ONE, GOOD, BAD))
         load = [self.python, "-m", "release.load"]
@@ -105,6 +103,9 @@ class Demo:
             time.sleep(STEADY_S)
         counts = self.stages.logs / "load.json"
         try:
+            if left is not None:
+                with self.stages.stage("release", f"Roll back {left.version}, which was left open"):
+                    self.stages.run([self.ansible, "rollback.yml"], "rollback", show=without_noise)
             if not first:
                 with self.stages.stage("release", f"Release {GOOD_ONE} again, over what serves from before"):
                     self._release(GOOD_ONE)
