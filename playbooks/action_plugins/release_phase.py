@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+# Here and not in run(): Ansible loads plugins before it forks, so seconds of importing are paid once.
+from release.engine import playbook, process  # noqa: E402
+
 display = Display()
 
 
@@ -29,8 +32,6 @@ class ActionModule(ActionBase):
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ansible's entry. A phase that fails is a failed task with one line that says why."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        from release.engine import playbook, process  # noqa: PLC0415 - needs the checkout on sys.path
-
         controller = os.getppid()
         process.die_with(controller)
         arguments = dict(self._task.args)

@@ -15,7 +15,6 @@ from release.engine.shifting import check_unchanged, shift
 from release.engine.site import Site
 from release.engine.verifying import PROBES_NEEDED, PROBES_PER_EDGE, Check
 from release.profile import Profile
-from release.report import write_report
 from release.sample import Sample, Snapshot, difference
 from release.targets.model import other
 from release.traffic.shares import FULL_BP
@@ -133,6 +132,8 @@ def _second_by_second(session: Session, source: Source) -> list[dict[str, Any]]:
 
 def report(site: Site, session: Session) -> Path:
     """Write the report of the release as it stands, and remember it once the release has ended."""
+    from release.report import write_report  # noqa: PLC0415 - its pictures take seconds to load
+
     folder = site.results / session.release_id
     journal = site.releases.open(session.release_id, session.token)
     write_report(journal.entries(), journal.path, journal.head, folder)

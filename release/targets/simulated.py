@@ -12,19 +12,20 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from release.sample import (
+    LATENCY_EDGES_S,
+    SLOTS,
+    HostCounters,
+    NoData,
+    SlotCounts,
+    Snapshot,
+    Unreachable,
+)
 from release.targets.model import FleetUnreachable, HostState, Probes, Slot, SlotState, green_bp, share_of
 from release.traffic.shares import Disagreement, EdgeShare, EdgeUnreachable, TokenRefused
 
-SLOTS: tuple[Slot, Slot] = ("blue", "green")
-
-
-@dataclass
-class Counts:
-    """Raw counters of one slot as the edges count them. `slower[t]` = requests slower than t seconds."""
-
-    requests: float = 0
-    errors: float = 0
-    slow: float = 0
+#: A slow request takes this long, in seconds; every other one less than the first bucket's edge.
+SLOW_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,37 @@ class Behaviour:
 
     errors: float = 0.0
     slow: float = 0.0
+
+
+class SimulatedMetrics:
+    """The counters of one edge, at every moment that passed. `answers` False: it can't be asked."""
+
+    def __init__(self, now: float) -> None:
+        self.answers = True
+        nothing: dict[Slot, SlotCounts] = {slot: SlotCounts() for slot in SLOTS}
+        self._moments: list[tuple[float, dict[Slot, SlotCounts]]] = [(now, nothing)]
+
+    def add(self, at: float, added: Mapping[Slot, SlotCounts]) -> None:
+        """Count requests that were met up to a time."""
+        last = self._moments[-1][1]
+        self._moments.append((at, {slot: last[slot] + added.get(slot, SlotCounts()) for slot in SLOTS}))
+
+    def snapshot(self, now: float) -> Snapshot | NoData | Unreachable:
+        """The counters as of a time, as Prometheus gives them."""
+        if not self.answers:
+            return Unreachable(why="simulated: no answer")
+        before = [moment for moment in self._moments if moment[0] <= now]
+        if not before:
+            return NoData(why="simulated: before everything")
+        return Snapshot(hosts={"edge1": HostCounters(scraped_at=before[-1][0], slots=before[-1][1])})
+
+    def history(self, now: float, seconds: float, every_s: float) -> list[Snapshot] | NoData | Unreachable:
+        """Snapshots of the last seconds, oldest first."""
+        times = [now - seconds + i * every_s for i in range(int(seconds / every_s) + 1)]
+        found = [self.snapshot(at) for at in times]
+        snapshots = [one for one in found if isinstance(one, Snapshot)]
+        last = found[-1]
+        return snapshots if snapshots or isinstance(last, Snapshot) else last
 
 
 @dataclass
@@ -48,7 +80,7 @@ class SimulatedFleet:
     def __post_init__(self) -> None:
         self.now = 1_800_000_000.0
         self.installed: dict[Slot, str | None] = {"blue": None, "green": None}
-        self.counts: dict[Slot, Counts] = {"blue": Counts(), "green": Counts()}
+        self.metrics = SimulatedMetrics(self.now)
         self.effects: list[tuple[object, ...]] = []
         self.unreachable: set[str] = set()
         self.stuck: set[str] = set()
@@ -66,6 +98,7 @@ class SimulatedFleet:
     def advance(self, seconds: float) -> None:
         """Let time pass: every slot meets the requests that its share brings."""
         self.now += seconds
+        added: dict[Slot, SlotCounts] = {}
         for slot in SLOTS:
             share = sum(share_of(slot, e.green_bp) for e in self.edges.values()) / len(self.edges) / 10_000
             version = self.installed[slot]
@@ -73,10 +106,14 @@ class SimulatedFleet:
                 continue
             how = self.behaviours.get(version, Behaviour())
             requests = self._poisson(self.requests_per_s * share * seconds)
-            counts = self.counts[slot]
-            counts.requests += requests
-            counts.errors += self._binomial(requests, how.errors)
-            counts.slow += self._binomial(requests, how.slow)
+            slow = self._binomial(requests, how.slow)
+            added[slot] = SlotCounts(
+                requests=requests,
+                errors=self._binomial(requests, how.errors),
+                timed=requests,
+                at_most=tuple(requests if edge >= SLOW_S else requests - slow for edge in LATENCY_EDGES_S),
+            )
+        self.metrics.add(self.now, added)
 
     # --- Fleet ------------------------------------------------------------------------------
 
