@@ -27,9 +27,11 @@ from pathlib import Path
 MAP = Path("/etc/haproxy/share.map")
 MASTER_SOCKET = "/run/haproxy-master.sock"
 LOCK = "/run/edge-share.lock"
-SOCKET_TIMEOUT_S = 3.0
+SOCKET_TIMEOUT_S = 1.0
+RELOAD_S = 2.0  # longest time in which a master that replaces itself drops connections and answers
 LOCK_TIMEOUT_S = 5.0
 FULL_BP = 10_000
+SLOTS = ("blue", "green")
 USAGE = "usage: edge-share get | edge-share set --green-bp 0..10000 --token N | edge-share servers"
 
 
@@ -45,9 +47,9 @@ def main(arguments):
     """Run one command; gives its answer."""
     if arguments == ["get"]:
         with locked():
-            return agreed(read_file())
+            return patiently(lambda: agreed(read_file(), tell=False))
     if arguments == ["servers"]:
-        return servers()
+        return patiently(servers)
     if arguments[:1] == ["set"]:
         green_bp, token = wanted(arguments[1:])
         with locked():
@@ -95,19 +97,28 @@ def set_share(green_bp, token):
     if token < seen:
         raise Refused(5, f"token {token} is lower than {seen}, which this edge has already seen", token=seen)
     write_file(green_bp, token)
-    for pid in processes():
-        for key, value in (("token", token), ("green", green_bp)):
-            told = ask(f"@!{pid} set map {MAP} {key} {value}").strip()
-            if told and pid in processes():
-                raise Refused(1, f"HAProxy process {pid} refused to set {key} to {value}: {told}")
-    return agreed({"green_bp": green_bp, "token": token})
+    return patiently(lambda: agreed({"green_bp": green_bp, "token": token}, tell=True))
 
 
-def agreed(persisted):
-    """The share that every running process uses, which must be the persisted one."""
+def patiently(attempt):
+    """What the attempt gives; made again for a while, since a reload cuts connections and answers."""
+    deadline = time.monotonic() + RELOAD_S
+    while True:
+        try:
+            return attempt()
+        except (Refused, OSError):
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
+
+
+def agreed(persisted, tell):
+    """The persisted share, when every running process uses it; with `tell`, each is told it first."""
     for pid in processes():
+        for key, value in (("token", persisted["token"]), ("green", persisted["green_bp"])) if tell else ():
+            ask(f"@!{pid} set map {MAP} {key} {value}")
         running = parse(ask(f"@!{pid} show map {MAP}"), key_column=1)
-        if running != persisted and pid in processes():
+        if running != persisted:
             raise Refused(
                 1,
                 f"HAProxy process {pid} runs with another share than the file {MAP}",
@@ -128,15 +139,17 @@ def processes():
 
 def servers():
     """State of every server: {"blue": {"app1": "UP"}, ...}, as the newest process sees it."""
-    rows = csv.DictReader(ask("@1 show stat -1 4 -1").lstrip("# ").splitlines())
     states = {}
-    for row in rows:
-        states.setdefault(row["pxname"], {})[row["svname"]] = row["status"]
+    for row in csv.DictReader(ask("@1 show stat -1 4 -1").lstrip("# ").splitlines()):
+        if row["pxname"] in SLOTS:
+            states.setdefault(row["pxname"], {})[row["svname"]] = row["status"]
+    if set(states) != set(SLOTS):
+        raise Refused(1, "HAProxy doesn't say how the servers of its slots are")
     return states
 
 
 def ask(command):
-    """One command on the master's socket. A process that ended meanwhile is answered for by the master."""
+    """One command on the master's socket. The answer is cut short when a reload comes in between."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
         link.settimeout(SOCKET_TIMEOUT_S)
         link.connect(MASTER_SOCKET)

@@ -35,6 +35,7 @@ def share(load: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest
     module: Any = load("roles/edge/files/edge_share.py")
     monkeypatch.setattr(module, "MAP", tmp_path / "share.map")
     monkeypatch.setattr(module, "LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(module, "RELOAD_S", 0.1)
     module.MAP.write_text("green 0\ntoken 0\n")
     module.workers = Workers("10", "11")
     monkeypatch.setattr(module, "ask", module.workers.ask)
@@ -91,6 +92,24 @@ def test_a_process_that_keeps_the_old_share_is_found_by_reading_back(share: Any)
     assert "process 11" in refused.value.answer["error"]
     with pytest.raises(share.Refused):
         share.main(["get"])
+
+
+def test_answers_that_a_reload_cut_short_are_asked_for_again(
+    share: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuts = [ConnectionRefusedError(111, "no socket"), "", ConnectionResetError(104, "cut")]
+
+    def ask(command: str) -> str:
+        if not cuts:
+            return str(share.workers.ask(command))
+        cut = cuts.pop(0)
+        if isinstance(cut, OSError):
+            raise cut
+        return cut
+
+    monkeypatch.setattr(share, "ask", ask)
+    assert put(share, 1000, 7) == {"green_bp": 1000, "token": 7}
+    assert share.workers.maps["11"] == {"green": 1000, "token": 7}
 
 
 def test_without_haproxy_the_share_is_kept_for_its_start(share: Any, monkeypatch: pytest.MonkeyPatch) -> None:

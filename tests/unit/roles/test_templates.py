@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import re
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 
@@ -48,6 +49,14 @@ def test_the_limits_table_outlasts_its_period_and_takes_both_families(
     period = int(re.search(r"http_req_rate\((\d+)s\)", table)[1])  # type: ignore[index]
     assert int(re.search(r"expire (\d+)s", table)[1]) > period  # type: ignore[index]
     assert "type ipv6" in table
+
+
+def test_a_share_is_drawn_from_as_many_as_edge_share_allows(
+    haproxy: str, load: Callable[[str], ModuleType]
+) -> None:
+    edge_share = load("roles/edge/files/edge_share.py")
+    assert f"rand({edge_share.FULL_BP}),sub(txn.share)" in haproxy
+    assert f"map_str_int({edge_share.MAP},0)" in haproxy
 
 
 def test_only_tls_1_3_is_offered(haproxy: str) -> None:
