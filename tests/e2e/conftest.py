@@ -17,6 +17,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         made.run("ansible-playbook", "site.yml")
         yield made
     finally:
+        made.stop_all()
         made.python("infra", "destroy", "dev", code=None)
 
 

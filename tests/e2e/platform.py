@@ -1,5 +1,6 @@
 """A whole platform for the end-to-end tests: provisioned, configured, under load, with its own state."""
 
+import contextlib
 import json
 import os
 import signal
@@ -40,6 +41,7 @@ class Platform:
             "ANSIBLE_NOCOLOR": "1",
         }
         self.docker = docker.from_env()
+        self.started: list[subprocess.Popen[bytes]] = []
 
     def run(
         self, *command: str, code: int | None = 0, timeout: float = 300
@@ -78,7 +80,7 @@ class Platform:
     def start_release(self, version: str, config: dict | None = None) -> subprocess.Popen[bytes]:
         """The same in the background, in a process group of its own."""
         with (self.folder / f"release-{version}.log").open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 self.release_command(version, config),
                 cwd=ROOT,
                 env=self.variables,
@@ -87,6 +89,15 @@ class Platform:
                 stderr=log,
                 start_new_session=True,
             )
+        self.started.append(process)
+        return process
+
+    def stop_all(self) -> None:
+        """End the releases that a failed or interrupted test left running."""
+        for process in self.started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def journal(self, version: str) -> list[dict]:
         """The entries of the newest release of a version; none while there is no such release."""
