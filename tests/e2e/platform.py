@@ -1,6 +1,5 @@
 """A whole platform for the end-to-end tests: provisioned, configured, under load, with its own state."""
 
-import contextlib
 import json
 import os
 import signal
@@ -95,9 +94,9 @@ class Platform:
     def stop_all(self) -> None:
         """End the releases that a failed or interrupted test left running."""
         for process in self.started:
-            with contextlib.suppress(ProcessLookupError):
+            if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+                process.wait()
 
     def journal(self, version: str) -> list[dict]:
         """The entries of the newest release of a version; none while there is no such release."""
