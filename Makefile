@@ -33,8 +33,8 @@ molecule: ## Run the Molecule scenarios: hosts from the platform's own images
 	@$(SUITE) molecule
 
 demo: ## Watch the whole: provision, configure, a good release, a bad one rolled back, the report
-	@$(PYTHON) -m tools.setup --quiet
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python -m release.demo $(ENV)
+	@started=$$(date +%s.%N) && $(PYTHON) -m tools.setup --quiet && PLUMBLINE_STARTED=$$started \
+		PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python -m release.demo $(ENV)
 
 up: ## Provision an environment: make up ENV=dev INSTANCE=
 	@$(PYTHON) -m tools.setup --quiet
