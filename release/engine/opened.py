@@ -17,7 +17,7 @@ from release.engine.request import (
 from release.engine.serving import what_serves
 from release.engine.session import Clock, Session
 from release.engine.site import Site
-from release.lock import LockLost, Taken
+from release.lock import LockHeld, LockLost, Taken, alive
 from release.profile import Profile, load_profile
 
 #: The only step of an environment's first release: nobody serves yet, so nothing is shifted bit by bit.
@@ -60,6 +60,7 @@ def open_release(
 
     When it raises, nothing was touched and the lock is free again (or still somebody else's).
     """
+    _nobody_works(site, controller)
     opening.fits(request, profile, _latest(site))
     new_id = _free_id(site, request.version, clock.now())
     taken = site.releases.lock.take(controller, new_id, clock.now())
@@ -139,6 +140,13 @@ def take_for_rollback(site: Site, *, controller: int, clock: Clock, say: Callabl
 def _session(site: Site, release_id: str, token: int, clock: Clock, say: Callable[[str], None]) -> Session:
     journal = site.releases.open(release_id, token)
     return Session(release_id, journal, site.fleet, token, say, clock)
+
+
+def _nobody_works(site: Site, controller: int) -> None:
+    """Raises LockHeld while somebody else does: that is why, whatever else doesn't fit. Taking decides."""
+    holder = site.releases.lock.holder()
+    if holder is not None and holder.pid != controller and alive(holder):
+        raise LockHeld(holder)
 
 
 def _latest(site: Site) -> Progress | None:

@@ -126,6 +126,8 @@ def test_a_second_controller_is_told_who_works_and_since_when(world):
     with pytest.raises(LockHeld, match=rf"held by .*process {other.pid}, .* since "):
         world.release()
     with pytest.raises(LockHeld):
+        world.release("1.2.0")
+    with pytest.raises(LockHeld):
         world.rollback()
 
 
