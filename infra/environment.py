@@ -269,7 +269,13 @@ class Environment:
         # Renamed first: a removal that is interrupted must not leave half a backend under its name.
         with contextlib.suppress(FileNotFoundError):
             (state / "pulumi").rename(state / f"removed-{os.getpid()}")
-        for folder in (*state.glob("removed-*"), state / "config", state / "work", state / "logs"):
+        for folder in (
+            *state.glob("removed-*"),
+            state / "config",
+            state / "work",
+            state / "logs",
+            state / "bundles",
+        ):
             shutil.rmtree(folder, ignore_errors=True)
         (state / "passphrase").unlink(missing_ok=True)
         allocation.forget(self.env, self.instance)

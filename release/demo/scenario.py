@@ -19,7 +19,7 @@ from release.engine.session import ReleaseFailed
 from release.engine.site import of_environment
 from release.engine.store import Releases
 
-RATE = 600
+RATE = 500
 #: The load stops by itself after this, should the demo be killed.
 LOAD_FOR = "20m"
 #: Load before the first release under it: the baseline window must lie in it whole, in seconds.
@@ -151,7 +151,7 @@ class Demo:
         return {
             "timings_s": {"setup": round(self.setup_s, 1), **seconds, "total": round(total, 1)},
             "releases": [_of_report(folder) for folder in self.reports.values()],
-            "load": {key: load[key] for key in ("requests", "failed", "failed_outside_fault")},
+            "load": {key: load[key] for key in ("requests", "failed", "failed_outside_fault", "not_sent")},
         }
 
 
