@@ -5,6 +5,7 @@ Times are seconds since the release began; rates are fractions of requests; late
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,6 +30,10 @@ class Entry(Protocol):
     def data(self) -> Mapping[str, Any]:
         """Its details."""
         ...
+
+
+#: A share works on the edges up to this long before it was read back from all of them, in seconds.
+READ_BACK_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,9 @@ def tell(entries: Iterable[Entry]) -> Story:
     _draw_finer(story, finer, slots)
     for points in (story.candidate, story.control):
         points.sort(key=lambda point: point.at_s)
+    # Before its first share the candidate's slot belonged to an older version.
+    first = math.inf if story.exposed_s is None else story.exposed_s - READ_BACK_S
+    story.candidate = [point for point in story.candidate if point.at_s >= first]
     story.slis = _table(gates.values(), totals)
     return story
 

@@ -107,3 +107,18 @@ def test_a_quantile_is_linear_inside_its_bucket_and_stops_at_the_last_edge():
     assert quantile(SlotCounts(requests=100, timed=100, at_most=at_most), 0.5) == pytest.approx(0.075)
     assert quantile(SlotCounts(requests=10, timed=10, at_most=(0,) * edges), 0.99) == LATENCY_EDGES_S[-1]
     assert quantile(SlotCounts(), 0.99) is None
+
+
+def test_what_the_slot_answered_for_an_older_version_is_not_drawn_as_the_candidates():
+    lines = journals.release(faulty=True)
+    begin = lines[0].ts
+    older = {
+        "kind": "sample",
+        "since": begin - 30,
+        "until": begin - 28,
+        "slots": lines[3].data["observation"]["slots"],
+    }
+    preflight = journals.Line(begin + 1, "preflight", {"observations": [older]})
+    story = tell([lines[0], preflight, *lines[1:]])
+    assert min(point.at_s for point in story.control) < 0
+    assert min(point.at_s for point in story.candidate) > 0
