@@ -8,28 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from release.engine.progress import Entry
 from release.sample import LATENCY_EDGES_S, SlotCounts
-
-
-class Entry(Protocol):
-    """One line of a journal."""
-
-    @property
-    def ts(self) -> float:
-        """Unix seconds."""
-        ...
-
-    @property
-    def type(self) -> str:
-        """What happened."""
-        ...
-
-    @property
-    def data(self) -> Mapping[str, Any]:
-        """Its details."""
-        ...
 
 
 #: A share works on the edges up to this long before it was read back from all of them, in seconds.

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from release.engine.progress import Entry
 from release.report import charts, pages
-from release.report.series import Entry, Story, tell
+from release.report.series import Story, tell
 
 
 @dataclass(frozen=True)
