@@ -13,7 +13,6 @@ from typing import Any
 from release.engine.progress import Entry
 from release.sample import LATENCY_EDGES_S, SlotCounts
 
-
 #: A share works on the edges up to this long before it was read back from all of them, in seconds.
 READ_BACK_S = 2.0
 
