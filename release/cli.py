@@ -44,8 +44,7 @@ def show_status(
 ) -> None:
     """Show the running or last release: stages, evidence, decision, proof of a rollback."""
     releases, chosen = _chosen(env, instance, release_id)
-    lines = journal.read_lines(releases.journal_path(chosen))
-    entries = [journal.parse(line) for line in lines]
+    entries = releases.entries(chosen)
     story, progress, holder = tell(entries), releases.look(chosen), releases.lock.holder()
     if as_json:
         now = {"share": progress.share_bp / 100, "next_step": progress.next_step, "open": progress.open}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from release.engine import progress
 from release.engine.progress import Progress
-from release.journal import JournalFile, parse, read_lines
+from release.journal import Entry, JournalFile, parse, read_lines
 from release.lock import FileLock
 
 
@@ -47,16 +47,19 @@ class Releases:
             self.journal_path(release_id), self.anchor, release_id, guard=lambda: self.lock.check(token)
         )
 
-    def look(self, release_id: str) -> Progress:
-        """Where a release stands, without writing: a line that a crash tore is left out."""
-        lines = read_lines(self.journal_path(release_id))
+    def entries(self, release_id: str) -> list[Entry]:
+        """A release's journal, without writing: a line that a crash tore is left out."""
         entries = []
-        for line in lines:
+        for line in read_lines(self.journal_path(release_id)):
             try:
                 entries.append(parse(line))
             except ValueError:
                 break
-        return progress.read(entries)
+        return entries
+
+    def look(self, release_id: str) -> Progress:
+        """Where a release stands, without writing."""
+        return progress.read(self.entries(release_id))
 
     def reported(self, release_id: str) -> bool:
         """Whether the report was written after the release had ended."""

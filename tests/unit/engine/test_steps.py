@@ -13,6 +13,7 @@ from release.engine.verifying import Check, verify
 from release.plan import StepPlan
 from release.targets.simulated import SimulatedFleet
 from release.traffic.shares import EdgeShare
+from tests.unit.engine.controllers import FleetClock, Killed
 
 
 def step_plan(name, share):
@@ -34,10 +35,6 @@ def step_plan(name, share):
 
 PLAN = [step_plan("canary", 10), step_plan("half", 50), step_plan("full", 100)]
 TICKS = 3
-
-
-class Killed(BaseException):
-    """The process ends here."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +68,6 @@ class Journal:
 
     def types(self):
         return [line.type for line in self.lines]
-
-
-class FleetClock:
-    """The fleet's time: sleeping lets its requests happen."""
-
-    def __init__(self, fleet):
-        self.fleet = fleet
-
-    def now(self):
-        return self.fleet.now
-
-    def sleep(self, seconds):
-        if seconds > 0:
-            self.fleet.advance(seconds)
 
 
 class Watcher:
