@@ -69,10 +69,16 @@ class DoubleBuffer:
         return bool(self._segments) or self._loading or not self._in_retry_pause()
 
     def warm(self) -> None:
-        """Fetch the first range in the background."""
+        """Hold a range when this returns. Raises SegmentUnavailableError when the store gives none."""
         with self._changed:
-            if not self._segments:
-                self._start_loading(1)
+            if self._segments or self._loading:
+                self._wait_for(1)
+                return
+            self._loading = True
+        self._fetch(1)
+        with self._changed:
+            if self._failure is not None:
+                raise SegmentUnavailableError(f"no range from the store: {self._failure}") from self._failure
 
     def used_ratio(self) -> float:
         """Share of the current range that is used, 0 to 1; 1 when there is none."""

@@ -114,8 +114,10 @@ class Runtime:
             return
         for tag in tags:
             if tag.algorithm == "segment":
-                issuer.buffer(tag).warm()
+                self._until_it_works(f"no range for tag {tag.name}", issuer.buffer(tag).warm)
             self.policies.of(tag.name)
+        if self._stopped.is_set():
+            return
         self.issuer = issuer
         self._started.set()
         logger().info("ready", tags=len(tags))

@@ -75,7 +75,6 @@ def test_the_next_range_is_fetched_when_a_tenth_is_used_and_not_before():
     store, later = Store(100), Later()
     buffer = DoubleBuffer(store.load, later.spawn, lambda: 0.0)
     buffer.warm()
-    later.run()
     buffer.blocks(9)
     assert not later.waiting
     buffer.blocks(1)
@@ -84,11 +83,23 @@ def test_the_next_range_is_fetched_when_a_tenth_is_used_and_not_before():
     assert len(later.waiting) == 1, "one preload at a time"
 
 
+def test_a_warm_buffer_holds_a_range_and_one_without_a_store_says_so():
+    store, later = Store(100), Later()
+    buffer = DoubleBuffer(store.load, later.spawn, lambda: 0.0)
+    store.broken = True
+    with pytest.raises(SegmentUnavailableError, match="no database"):
+        buffer.warm()
+    store.broken = False
+    buffer.warm()
+    store.broken = True
+    assert flatten(buffer.blocks(5)) == [1, 2, 3, 4, 5]
+    assert not later.waiting, "fetched before, not behind the caller's back"
+
+
 def test_with_the_next_range_there_the_switch_needs_no_load():
     store, later = Store(100), Later()
     buffer = DoubleBuffer(store.load, later.spawn, lambda: 0.0)
     buffer.warm()
-    later.run()
     buffer.blocks(20)
     later.run()
     store.broken = True
@@ -99,7 +110,6 @@ def test_a_failed_preload_costs_nobody_anything_while_ids_are_left():
     store, later = Store(100), Later()
     buffer = DoubleBuffer(store.load, later.spawn, lambda: 0.0)
     buffer.warm()
-    later.run()
     store.broken = True
     buffer.blocks(50)
     later.run()
