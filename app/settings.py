@@ -40,6 +40,22 @@ class Settings(BaseSettings):
     release_config: Path | None = None
     downstream_url: str = "http://127.0.0.1:8099"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    auth: Literal["required", "off"] = "required"
+    etcd_url: str | None = Field(None, pattern=r"^https?://[^/\s]+$", description="leases and configuration")
+    redis_url: SecretStr | None = Field(
+        None, description="redis://, redis+sentinel://H1:P,H2:P/NAME or redis+cluster://H1:P,H2:P"
+    )
+    lease_ttl_s: int = Field(30, ge=3, le=300, description="of the worker id; renewed at a third of it")
+    db_pool_min: int = Field(10, ge=1, le=100, description="connections kept, over all processes")
+    db_pool_max: int = Field(100, ge=1, le=500, description="connections at most, over all processes")
+    db_acquire_s: float = Field(5, gt=0, le=60, description="longest wait for a connection")
+    grpc_bind: str | None = Field(None, description="HOST:PORT, or unix:/path; no gRPC without")
+    grpc_tls_cert: Path | None = None
+    grpc_tls_key: Path | None = None
+    otlp_url: str | None = Field(None, description="an OTLP/HTTP collector; no tracing without")
+    trace_share: float = Field(0.01, ge=0, le=1, description="share of requests traced that bring no decision")
+    sentry_dsn: SecretStr | None = None
+    jobs_dir: Path | None = Field(None, description="where finished exports are kept; no export jobs without")
 
     @field_validator("version")
     @classmethod

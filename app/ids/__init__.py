@@ -6,7 +6,10 @@ to `count`, in ascending order, all or nothing. `can_issue()` says whether a cal
 
 from collections.abc import Iterable
 from itertools import chain
-from typing import Protocol
+from typing import Literal, Protocol
+
+Kind = Literal["int64", "uuid"]
+Format = Literal["any", "int64", "string", "uuid"]
 
 
 class Generator(Protocol):
