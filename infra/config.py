@@ -131,8 +131,9 @@ MODELS: dict[Layer, type[BaseModel]] = {
 }
 
 
-# Secrets that are generated when a stack is made, and kept encrypted in its Pulumi configuration.
-GENERATED_SECRETS: dict[Layer, tuple[str, ...]] = {"data": ("postgres_password",)}
+# Secrets that are generated when a stack is made, and kept encrypted in its Pulumi configuration: what each
+# begins with. The API key is the platform's own: load, smoke tests and the first administrator use it.
+GENERATED_SECRETS: dict[Layer, dict[str, str]] = {"data": {"postgres_password": "", "api_key": "plk_"}}
 
 
 def project(layer: str) -> str:
@@ -175,7 +176,7 @@ def shared_values(layer: Layer, env: str) -> dict[str, Any]:
 def own_values(layer: Layer, values: Mapping[str, Any]) -> dict[str, Any]:
     """Those plain keys of a Pulumi configuration that belong to the layer's project."""
     prefix = f"{project(layer)}:"
-    secrets = {f"{prefix}{name}" for name in GENERATED_SECRETS.get(layer, ())}
+    secrets = {f"{prefix}{name}" for name in GENERATED_SECRETS.get(layer, {})}
     return {
         key.removeprefix(prefix): value
         for key, value in values.items()

@@ -23,7 +23,7 @@ from infra.config import Layer
 
 _ORPHAN_WAIT_S = 90.0
 _CLI_TIMEOUT_S = 60.0
-_SECRET_BYTES = 24  # 32 characters of A-Z a-z 0-9 - _: safe in URLs, files and SQL
+_SECRET_BYTES = 32  # 43 characters of A-Z a-z 0-9 - _: safe in URLs, files and SQL
 
 
 class EngineBusyError(RuntimeError):
@@ -83,14 +83,14 @@ class Engine(Backend):
     def _generate_secrets(self, layer: Layer, work: Path) -> None:
         """Make those secrets of a layer that its configuration doesn't have yet."""
         known = yaml.safe_load(self.config_file.read_text()).get("config") or {}
-        for name in config.GENERATED_SECRETS.get(layer, ()):
+        for name, prefix in config.GENERATED_SECRETS.get(layer, {}).items():
             key = f"{config.project(layer)}:{name}"
             if key in known:
                 continue
             # By standard input: an argument would show in the list of processes.
             subprocess.run(
                 ["pulumi", "config", "set", key, "--secret", "--stack", self.stack],
-                input=secrets.token_urlsafe(_SECRET_BYTES),
+                input=prefix + secrets.token_urlsafe(_SECRET_BYTES),
                 env=self.subprocess_settings,
                 cwd=work,
                 text=True,

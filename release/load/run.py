@@ -23,6 +23,7 @@ UNIT = "plumbline-load.service"
 FOLDER = "/var/lib/plumbline-load"
 SCRIPT, SUMMARY, LOG = (f"{FOLDER}/{name}" for name in ("ids.js", "summary.json", "failures.log"))
 CA_FILE = "/etc/plumbline/ca.pem"
+KEY_FILE = "/etc/plumbline/load.env"  # API_KEY=..., readable by root alone
 STOP_TIMEOUT_S = 60
 MOST_VUS = 500
 MOST_FAILURES = 500
@@ -145,7 +146,7 @@ class LoadClient:
         }
         # SIGINT lets k6 finish what is in flight and write its counts.
         properties = ["KillSignal=SIGINT", "KillMode=mixed", f"TimeoutStopSec={STOP_TIMEOUT_S}"]
-        properties += ["SuccessExitStatus=105", f"WorkingDirectory={FOLDER}"]
+        properties += ["SuccessExitStatus=105", f"WorkingDirectory={FOLDER}", f"EnvironmentFile=-{KEY_FILE}"]
         return [
             "systemd-run", "--quiet", "--collect", f"--unit={UNIT}",
             *(f"--property={entry}" for entry in properties),

@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 ROOT = pathlib.Path("/opt/plumbline")
+API_KEY = pathlib.Path("/etc/plumbline/api-key")
 
 
 def call(address: str, port: int, method: str, path: str, timeout_s: float = 5.0) -> tuple[int, str | None]:
@@ -22,6 +23,8 @@ def call(address: str, port: int, method: str, path: str, timeout_s: float = 5.0
     connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
     try:
         headers = {"Content-Type": "application/json", "Connection": "close"}
+        if API_KEY.is_file():
+            headers["Authorization"] = "Bearer " + API_KEY.read_text().strip()
         connection.request(method, path, body=b"{}" if method == "POST" else None, headers=headers)
         answer = connection.getresponse()
         answer.read()

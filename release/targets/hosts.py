@@ -18,7 +18,9 @@ from release.traffic.shares import EdgeShare
 PORTS: dict[Slot, int] = {"blue": 8001, "green": 8002}
 HOST_SCRIPT = Path(__file__).with_name("host_script.py")
 #: One ID of a tag that the service brings along: the request that its clients make.
-REQUEST = ("POST", "/v1/ids/events")
+ISSUE_PATH = "/v1/ids/events"
+#: Through the edge only who answers is asked, which needs no key on the controller.
+WHO_ANSWERS = ("GET", "/healthz")
 SMOKE_TRIES = 10
 PROBES_PER_SECOND = 40.0
 
@@ -54,7 +56,7 @@ class HostFleet:
     def probe(self, per_edge: int) -> dict[str, Probes]:
         """See Fleet."""
         return {
-            entrance.name: probe(entrance, *REQUEST, per_edge, per_second=self._probes_per_second)
+            entrance.name: probe(entrance, *WHO_ANSWERS, per_edge, per_second=self._probes_per_second)
             for entrance in self.entrances
         }
 
@@ -67,12 +69,12 @@ class HostFleet:
 
     def warm_up(self, slot: Slot, requests: int) -> None:
         """See Fleet."""
-        self._on_apps({"action": "warm_up", "slot": slot, "requests": requests, "path": REQUEST[1]})
+        self._on_apps({"action": "warm_up", "slot": slot, "requests": requests, "path": ISSUE_PATH})
 
     def smoke(self, slot: Slot, version: str) -> dict[str, list[str]]:
         """See Fleet. Works when one of SMOKE_TRIES requests does: how often it works is for the gates."""
         answers = self._on_apps(
-            {"action": "smoke", "slot": slot, "requests": SMOKE_TRIES, "path": REQUEST[1]}
+            {"action": "smoke", "slot": slot, "requests": SMOKE_TRIES, "path": ISSUE_PATH}
         )
         return {name: _complaints(answer, slot, version) for name, answer in answers.items()}
 

@@ -22,6 +22,7 @@ redis.Redis("redis", address=at("redis"), settings=this.config.redis, runtime=ru
 etcd.Etcd("etcd", address=at("etcd"), settings=this.config.etcd, runtime=runtime)
 
 pulumi.export("postgres_password", password)
+pulumi.export("api_key", pulumi.Config().require_secret("api_key"))
 this.export_inventory(
     endpoints=inventory.Endpoints(
         postgres=inventory.PostgresEndpoint(

@@ -1,7 +1,7 @@
 // Constant-rate load on the ID service, and the judge of lost requests.
 //
 // Environment: TARGET (https://edge...), RATE (requests/s), DURATION (900s), VERSIONS (1.0.0,1.1.0), SUMMARY (path),
-// TAGS (events,orders), HOSTS ({"name": "address"}, instead of DNS), VUS (most requests in flight).
+// API_KEY (of the service), TAGS (events,orders), HOSTS ({"name": "address"}, instead of DNS), VUS (most requests in flight).
 // Outcomes: ok; failed_in_fault (the answer carries X-Fault-Injected); failed (anything else, each logged, bounded).
 import exec from 'k6/execution';
 import http from 'k6/http';
@@ -11,6 +11,7 @@ const TARGET = __ENV.TARGET;
 const RATE = Number(__ENV.RATE || 600);
 const DURATION = __ENV.DURATION || '900s';
 const TAGS = (__ENV.TAGS || 'events,orders').split(',');
+const HEADERS = __ENV.API_KEY ? { Authorization: `Bearer ${__ENV.API_KEY}` } : {};
 const VUS = Number(__ENV.VUS || 250);
 const SUMMARY = __ENV.SUMMARY || 'summary.json';
 const VERSIONS = (__ENV.VERSIONS || '').split(',').filter((v) => v).concat('other');
@@ -54,7 +55,7 @@ let logged = 0;
 
 export default function () {
   const tag = TAGS[exec.scenario.iterationInTest % TAGS.length];
-  const response = http.post(`${TARGET}/v1/ids/${tag}`, null, { timeout: '20s' });
+  const response = http.post(`${TARGET}/v1/ids/${tag}`, null, { timeout: '20s', headers: HEADERS });
   const answered = response.headers['X-Plumbline-Version'] || '';
   const version = VERSIONS.includes(answered) ? answered : 'other';
   const outcome = outcomeOf(response);

@@ -8,6 +8,7 @@ Prints {"statuses": {status: n}, "slots": {slot: n}, "sample_429": {headers, bod
 import collections
 import http.client
 import json
+import pathlib
 import ssl
 import sys
 import threading
@@ -20,6 +21,8 @@ lock = threading.Lock()
 statuses = collections.Counter()
 slots = collections.Counter()
 sample = {}
+key = pathlib.Path("/etc/plumbline/load.env").read_text().strip().removeprefix("API_KEY=")
+headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
 
 
 def ask(source, share):
@@ -29,7 +32,7 @@ def ask(source, share):
     )
     for _ in range(share):
         try:
-            link.request("POST", "/v1/ids/smoke", body=b"{}", headers={"Content-Type": "application/json"})
+            link.request("POST", "/v1/ids/smoke", body=b"{}", headers=headers)
             answer = link.getresponse()
             body = answer.read().decode()
             status = answer.status
