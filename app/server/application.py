@@ -6,7 +6,6 @@ import time
 import orjson
 from flask import Flask, Response, g, request
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException
 
 from app.ids import IdsUnavailableError, flatten
 from app.issuing import Issued
@@ -14,6 +13,7 @@ from app.policies import DependencyFailedError
 from app.server import problems
 from app.server.logs import logger
 from app.server.metrics import Metrics
+from app.server.operation import install
 from app.server.problems import ProblemError
 from app.server.runtime import Runtime
 
@@ -28,6 +28,7 @@ def create_app(runtime: Runtime) -> Flask:
     app = Flask("plumbline", static_folder=None)
     settings, metrics = runtime.settings, runtime.metrics
     constant = {"X-Plumbline-Version": settings.version, "X-Plumbline-Slot": settings.slot}
+    install(app, authenticate=lambda token: None, constant=constant)
 
     @app.post("/v1/ids/<tag>")
     def issue(tag: str) -> Response:
@@ -46,26 +47,6 @@ def create_app(runtime: Runtime) -> Flask:
     @app.get("/metrics")
     def show_metrics() -> Response:
         return Response(metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8")
-
-    @app.errorhandler(ProblemError)
-    def problem(error: ProblemError) -> Response:
-        return problems.as_response(error)
-
-    @app.errorhandler(HTTPException)
-    def http_error(error: HTTPException) -> Response:
-        return problems.as_response(problems.of_http(error))
-
-    @app.errorhandler(Exception)
-    def unexpected(error: Exception) -> Response:
-        logger().error("unexpected error", path=request.path, exc_info=error)
-        return problems.as_response(problems.internal())
-
-    @app.after_request
-    def mark(response: Response) -> Response:
-        response.headers.update(constant)
-        if touched := g.get("touched"):
-            response.headers["X-Fault-Injected"] = ",".join(touched)
-        return response
 
     return app
 
@@ -106,7 +87,7 @@ def _issue(runtime: Runtime, name: str, touched: list[str]) -> Issued:
         if not policy.enabled:
             raise problems.tag_disabled(name)
         if count > policy.max_count:
-            raise problems.over_policy(count, policy.max_count)
+            raise problems.bad_count(count, policy.max_count)
         return issuer.issue(tag, count)
     except IdsUnavailableError as error:
         raise problems.unavailable("ids-unavailable", str(error)) from error
@@ -119,7 +100,7 @@ def _issue(runtime: Runtime, name: str, touched: list[str]) -> Issued:
 
 def _count(given: str) -> int:
     if not _COUNT.fullmatch(given) or not 1 <= int(given) <= MOST_IDS:
-        raise problems.bad_count(given)
+        raise problems.bad_count(given, MOST_IDS)
     return int(given)
 
 

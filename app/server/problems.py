@@ -1,4 +1,4 @@
-"""Errors in the shape of RFC 9457: type, title, status, detail."""
+"""Errors in the shape of RFC 9457: type, title, status, detail, and which request it was."""
 
 from http import HTTPStatus
 
@@ -6,62 +6,113 @@ import orjson
 from flask import Response
 from werkzeug.exceptions import HTTPException
 
+from app.server.problem_kinds import KINDS
+from app.server.request_context import RequestContext
+
+MOST_ECHOED = 40
+"""Characters of the caller's input that an error repeats at most."""
+
+PROBLEM_JSON = "application/problem+json"
+
 
 class ProblemError(Exception):
-    """An answer other than success. `slug` names its documented kind."""
+    """An answer other than success. `slug` names its documented kind (problem_kinds.KINDS)."""
 
-    def __init__(self, status: HTTPStatus, slug: str, detail: str, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, slug: str, detail: str, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(detail)
         self.status, self.slug, self.detail, self.retry_after_s = status, slug, detail, retry_after_s
 
 
-def bad_count(given: str) -> ProblemError:
+def of(slug: str, detail: str, retry_after_s: float | None = None) -> ProblemError:
+    """The problem of a documented kind, with the kind's status. Raises KeyError for another."""
+    return ProblemError(KINDS[slug].status, slug, detail, retry_after_s)
+
+
+def shown(value: object) -> str:
+    """The caller's value as an error repeats it: as Python writes it, 40 characters of it at most."""
+    # Cut before it's written out, so that a huge value costs nothing.
+    text = repr(value[:MOST_ECHOED] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= MOST_ECHOED else f"{text[: MOST_ECHOED - 3]}..."
+
+
+def bad_request(key: str, value: object, allowed: str) -> ProblemError:
+    """A value of the query, the path or the body. `allowed`: in words, what would have been right."""
+    return of("bad-request", f"{key[:MOST_ECHOED]}: {shown(value)} is not allowed; allowed: {allowed}")
+
+
+def bad_count(given: object, most: int) -> ProblemError:
     """`count` is not a number in range."""
-    detail = f"count: {given[:40]!r} is not allowed; allowed: a whole number from 1 to 1000"
-    return ProblemError(HTTPStatus.BAD_REQUEST, "bad-count", detail)
-
-
-def over_policy(count: int, most: int) -> ProblemError:
-    """`count` is more than the tag's policy allows."""
-    detail = f"count: {count} is not allowed for this tag; allowed: 1 to {most}"
-    return ProblemError(HTTPStatus.BAD_REQUEST, "bad-count", detail)
+    return of("bad-count", f"count: {shown(given)} is not allowed; allowed: a whole number from 1 to {most}")
 
 
 def unknown_tag(tag: str) -> ProblemError:
     """No tag of this name."""
-    return ProblemError(HTTPStatus.NOT_FOUND, "unknown-tag", f"tag: {tag[:64]!r} does not exist")
+    return of("unknown-tag", f"tag: {shown(tag)} does not exist")
 
 
 def tag_disabled(tag: str) -> ProblemError:
-    """The policy forbids this tag."""
-    return ProblemError(HTTPStatus.FORBIDDEN, "tag-disabled", f"tag: {tag!r} is disabled by policy")
+    """Configuration or policy forbids this tag."""
+    return of("tag-disabled", f"tag: {shown(tag)} is disabled")
 
 
-def unavailable(slug: str, detail: str) -> ProblemError:
+def unavailable(slug: str, detail: str, retry_after_s: float = 1) -> ProblemError:
     """Not now; a later try may work."""
-    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, slug, detail, retry_after_s=1)
+    return of(slug, detail, retry_after_s)
+
+
+def rate_limited(wait_s: float) -> ProblemError:
+    """The key is over its limit for `wait_s` seconds."""
+    return of("rate-limited", "the key is over its limit of requests", wait_s)
 
 
 def internal() -> ProblemError:
     """A mistake of ours."""
-    return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", "the service failed; see its log")
+    return of("internal-error", "the service failed; see its log")
 
 
-def as_response(problem: ProblemError) -> Response:
-    """The problem as application/problem+json."""
-    body = {
+def body_of(problem: ProblemError, context: RequestContext) -> bytes:
+    """The problem as the octets of application/problem+json."""
+    kind = KINDS.get(problem.slug)
+    return orjson.dumps({
         "type": f"/problems/{problem.slug}",
-        "title": problem.slug.replace("-", " ").capitalize(),
+        "title": kind.title if kind else problem.slug.replace("-", " ").capitalize(),
         "status": int(problem.status),
         "detail": problem.detail,
-    }
-    response = Response(orjson.dumps(body), problem.status, content_type="application/problem+json")
+        "request_id": context.request_id,
+        "trace_id": context.trace_id,
+    })  # fmt: skip
+
+
+def headers_of(problem: ProblemError) -> dict[str, str]:
+    """What RFC 9110 wants beside the status: when to come back, how to authenticate."""
+    headers = {}
     if problem.retry_after_s is not None:
-        response.headers["Retry-After"] = str(problem.retry_after_s)
-    return response
+        headers["Retry-After"] = str(max(1, -int(-problem.retry_after_s // 1)))  # whole seconds, rounded up
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="plumbline"'
+    return headers
+
+
+def as_response(problem: ProblemError, context: RequestContext) -> Response:
+    """The problem as Flask's response."""
+    body, headers = body_of(problem, context), headers_of(problem)
+    return Response(body, problem.status, headers, content_type=PROBLEM_JSON)
 
 
 def of_http(error: HTTPException) -> ProblemError:
     """Flask's own refusals (no such path, wrong method) in the same shape."""
     status = HTTPStatus(error.code or 500)
-    return ProblemError(status, status.phrase.lower().replace(" ", "-"), error.description or status.phrase)
+    slug = {
+        HTTPStatus.NOT_FOUND: "not-found",
+        HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
+        HTTPStatus.NOT_ACCEPTABLE: "not-acceptable",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body-too-large",
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported-media-type",
+    }.get(status, "internal-error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "bad-request")
+    detail = {
+        "not-found": "nothing is at this path",
+        "body-too-large": "the body is larger than allowed; allowed: 1 MiB",
+    }.get(slug)
+    return of(slug, detail or str(error.description or status.phrase)[:200])
