@@ -11,6 +11,7 @@ from app.ids import IdsUnavailableError, flatten
 from app.issuing import Issued
 from app.policies import DependencyFailedError
 from app.server import problems
+from app.server.admission import Admission
 from app.server.logs import logger
 from app.server.metrics import Metrics
 from app.server.operation import install
@@ -28,7 +29,7 @@ def create_app(runtime: Runtime) -> Flask:
     app = Flask("plumbline", static_folder=None)
     settings, metrics = runtime.settings, runtime.metrics
     constant = {"X-Plumbline-Version": settings.version, "X-Plumbline-Slot": settings.slot}
-    install(app, authenticate=lambda token: None, constant=constant)
+    install(app, admission=Admission(lambda token: None), constant=constant)
 
     @app.post("/v1/ids/<tag>")
     def issue(tag: str) -> Response:

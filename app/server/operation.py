@@ -4,7 +4,7 @@
 a blueprint can be tested in an application of its own:
 
     app = Flask("test")
-    install(app, authenticate=lambda token: some_principal)
+    install(app, admission=Admission(lambda token: some_principal))
     app.register_blueprint(blueprint(...))
 """
 
@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from app.server import problems, request_context
+from app.server.admission import Admission, bearer
 from app.server.logs import logger
 from app.server.problem_kinds import KINDS
 from app.server.problems import ProblemError
@@ -61,25 +62,12 @@ class Operation:
 class Frame:
     """What `install` keeps in `app.extensions["plumbline"]`."""
 
-    def __init__(self, authenticate: Callable[[str | None], Any], problem: Callable[[str], None]) -> None:
-        self._authenticate, self.problem = authenticate, problem
+    def __init__(self, admission: Admission, problem: Callable[[str], None]) -> None:
+        self.admission, self.problem = admission, problem
 
     def authenticate(self, scope: str) -> Any:
         """The calling Principal. Raises the problem of a missing, wrong, revoked or too narrow key."""
-        return authorised(self._authenticate(bearer(request.environ)), scope)
-
-
-def bearer(environ: Mapping[str, Any]) -> str | None:
-    """The token of the Authorization header; None without one, or with another scheme."""
-    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
-
-
-def authorised(principal: Any, scope: str) -> Any:
-    """The principal, if it has the scope."""
-    if scope not in principal.scopes:
-        raise problems.of("scope-missing", f"scope: the key lacks {scope!r}")
-    return principal
+        return self.admission.admit(bearer(request.environ), scope)
 
 
 def operation(
@@ -129,23 +117,24 @@ def operation(
 def install(
     app: Flask,
     *,
-    authenticate: Callable[[str | None], Any],
+    admission: Admission,
     problem: Callable[[str], None] = lambda slug: None,
     constant: Mapping[str, str] | None = None,
 ) -> None:
     """Give an application its errors, ids and headers.
 
-    authenticate: the bearer token, or None, to a Principal; raises a ProblemError. problem: told the slug of
+    problem: told the slug of
     each problem answered. constant: headers of every answer.
     """
-    app.extensions[EXTENSION] = Frame(authenticate, problem)
+    app.extensions[EXTENSION] = Frame(admission, problem)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     app.url_map.merge_slashes = False
     fixed = dict(constant or {})
 
     def answer(error: ProblemError) -> Response:
         problem(error.slug)
-        return problems.as_response(error, request_context.of(request.environ))
+        body = problems.body_of(error, request_context.of(request.environ))
+        return Response(body, error.status, problems.headers_of(error), content_type=problems.PROBLEM_JSON)
 
     @app.errorhandler(ProblemError)
     def on_problem(error: ProblemError) -> Response:
@@ -155,7 +144,7 @@ def install(
     def on_http_error(error: HTTPException) -> Any:
         if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
             return error  # a redirect
-        response = answer(problems.of_http(error))
+        response = answer(_of_http(error))
         for name, value in error.get_headers():
             if name in ("Allow", "Retry-After"):
                 response.headers[name] = value
@@ -256,3 +245,20 @@ def _response(result: Any, success: int) -> Any:
         model, status = result
         return Response(model.model_dump_json(), status, content_type=JSON)
     return result
+
+
+def _of_http(error: HTTPException) -> ProblemError:
+    """Flask's own refusals (no such path, wrong method) in the same shape."""
+    status = HTTPStatus(error.code or 500)
+    slug = {
+        HTTPStatus.NOT_FOUND: "not-found",
+        HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
+        HTTPStatus.NOT_ACCEPTABLE: "not-acceptable",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body-too-large",
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported-media-type",
+    }.get(status, "internal-error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "bad-request")
+    detail = {
+        "not-found": "nothing is at this path",
+        "body-too-large": "the body is larger than allowed; allowed: 1 MiB",
+    }.get(slug)
+    return problems.of(slug, detail or str(error.description or status.phrase)[:200])

@@ -3,8 +3,6 @@
 from http import HTTPStatus
 
 import orjson
-from flask import Response
-from werkzeug.exceptions import HTTPException
 
 from app.server.problem_kinds import KINDS
 from app.server.request_context import RequestContext
@@ -93,26 +91,3 @@ def headers_of(problem: ProblemError) -> dict[str, str]:
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="plumbline"'
     return headers
-
-
-def as_response(problem: ProblemError, context: RequestContext) -> Response:
-    """The problem as Flask's response."""
-    body, headers = body_of(problem, context), headers_of(problem)
-    return Response(body, problem.status, headers, content_type=PROBLEM_JSON)
-
-
-def of_http(error: HTTPException) -> ProblemError:
-    """Flask's own refusals (no such path, wrong method) in the same shape."""
-    status = HTTPStatus(error.code or 500)
-    slug = {
-        HTTPStatus.NOT_FOUND: "not-found",
-        HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
-        HTTPStatus.NOT_ACCEPTABLE: "not-acceptable",
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body-too-large",
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported-media-type",
-    }.get(status, "internal-error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "bad-request")
-    detail = {
-        "not-found": "nothing is at this path",
-        "body-too-large": "the body is larger than allowed; allowed: 1 MiB",
-    }.get(slug)
-    return of(slug, detail or str(error.description or status.phrase)[:200])

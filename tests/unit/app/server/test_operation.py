@@ -8,7 +8,7 @@ from flask import Flask
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app.server import problems
+from app.server.admission import Admission
 from app.server.operation import MOST_BODY, install, operation
 
 
@@ -30,10 +30,14 @@ class Answer(BaseModel):
     seen: str
 
 
+class KeyUnknown(Exception):
+    slug = "key-unknown"
+
+
 def authenticate(token):
-    if token is None:
-        raise problems.of("key-missing", "Authorization: missing; allowed: Bearer plk_...")
-    return SimpleNamespace(scopes=frozenset({"read"}), workspace="default")
+    if token == "plk_x":
+        return SimpleNamespace(key_id=1, scopes=frozenset({"read"}), workspace="default")
+    raise KeyUnknown
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def counted():
 @pytest.fixture
 def http(counted):
     app = Flask("test")
-    install(app, authenticate=authenticate, problem=counted.append, constant={"X-Constant": "1"})
+    install(app, admission=Admission(authenticate), problem=counted.append, constant={"X-Constant": "1"})
 
     @app.post("/things")
     @operation(summary="Make", scope=None, answers={201: Answer}, body=Body, group="Things")
@@ -114,9 +118,7 @@ def test_a_body_that_is_not_json_is_a_problem_of_its_own(http, raw):
     assert (answer.status_code, slug_of(answer)) == (400, "malformed-json")
 
 
-@pytest.mark.parametrize(
-    "media", ["text/plain", "application/x-www-form-urlencoded", "", "text/json"]
-)
+@pytest.mark.parametrize("media", ["text/plain", "application/x-www-form-urlencoded", "", "text/json"])
 def test_a_body_of_another_type_is_415(http, media):
     answer = http.post("/things", data=b"{}", content_type=media)
     assert (answer.status_code, slug_of(answer)) == (415, "unsupported-media-type")
@@ -176,6 +178,7 @@ def test_no_error_repeats_more_than_forty_characters_of_the_input(http):
         ({}, "get", 401, "key-missing"),
         ({"Authorization": "Basic eDp5"}, "get", 401, "key-missing"),
         ({"Authorization": "Bearer "}, "get", 401, "key-missing"),
+        ({"Authorization": "Bearer plk_y"}, "get", 401, "key-unknown"),
         (KEY, "delete", 403, "scope-missing"),
     ],
 )
