@@ -23,10 +23,11 @@ _settings.metrics_dir.mkdir(parents=True, exist_ok=True)
 
 # Imported here, so that the workers share one copy; the application itself is made in each worker.
 import app.server.application  # noqa: E402, F401
+from app.server.balance import connections  # noqa: E402  # shared with the workers, so made before them
 
 wsgi_app = "app.server.wsgi:app"
 bind = _settings.bind
-worker_class = "app.server.worker.LingeringWorker"
+worker_class = "app.server.worker.ServiceWorker"
 workers = _settings.workers
 threads = _settings.threads
 keepalive = 120  # longer than any proxy keeps an idle connection, or it sends into one that closes
@@ -57,4 +58,5 @@ def child_exit(server: object, worker: Any) -> None:
     """Runs in the master: the dead worker's gauges no longer count."""
     from prometheus_client import multiprocess  # noqa: PLC0415  # after the variable above is set
 
+    connections.gone(worker.age)
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""Benchmarks and soaks of the ID service: each writes JSON under results/."""
