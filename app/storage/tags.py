@@ -1,77 +1,200 @@
 """Look-ups of tags, with a cache, so that a request costs no query."""
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from sqlalchemy import Engine, select
+from pydantic import ValidationError
+from sqlalchemy import Engine, Row, Select, select
 
-from app.storage.models import BizTag
+from app.storage.models import BizTag, Group, Workspace
+from app.tag_config import TagConfig
 
 FRESH_S = 60.0
 UNKNOWN_FRESH_S = 2.0
 MOST_UNKNOWN = 1_000
+COLUMNS = ("algorithm", "format", "step")
+"""The keys of TagConfig that biz_tags has as columns; the others are in its `config`."""
 
 
 @dataclass(frozen=True)
 class Tag:
-    """What issuing needs to know of a tag."""
+    """What issuing needs to know of a tag. A name is unique in its workspace."""
 
     id: int
+    workspace_id: int
+    workspace: str
+    group: str
     name: str
-    algorithm: str
-    step: int
+    config: TagConfig = field(default_factory=TagConfig)
+
+    @property
+    def algorithm(self) -> str:
+        """The configured algorithm."""
+        return self.config.algorithm
+
+    @property
+    def step(self) -> int:
+        """IDs that a range has at least."""
+        return self.config.step
+
+
+def columns_of(config: TagConfig) -> dict[str, Any]:
+    """A configuration as values for biz_tags: algorithm, format, step, and the rest as `config`."""
+    whole = config.model_dump(mode="json")
+    return {**{key: whole.pop(key) for key in COLUMNS}, "config": whole}
+
+
+def config_of(algorithm: str, format_: str, step: int, rest: Mapping[str, Any]) -> TagConfig:
+    """The way back. Raises pydantic's ValidationError."""
+    return TagConfig.model_validate({**rest, "algorithm": algorithm, "format": format_, "step": step})
+
+
+Get = Callable[[int, str], Tag | None]
+"""l2_get(workspace_id, name): the tag as another process found it, or None. Must not raise."""
+Put = Callable[[Tag], None]
+"""l2_put(tag): keep it for other processes. Must not raise."""
+Overlay = Callable[[str, str, str], Mapping[str, Any] | None]
+"""overlay(workspace, group, name): keys of TagConfig that replace the row's; None for none. From memory: it is
+called at each look-up. As long as nothing changed it gives the same object."""
+
+
+@dataclass
+class _Known:
+    """A tag as its row says, and as it is under the overlay that was met last."""
+
+    read_at: float
+    row: Tag
+    overlay: Mapping[str, Any] | None = None
+    effective: Tag | None = None
 
 
 class TagDirectory:
-    """Tags by name. A known tag is served from memory even when the database is away."""
+    """Tags by workspace and name. A known tag is served from memory even when the database is away.
 
-    def __init__(self, engine: Engine, monotonic: Callable[[], float]) -> None:
-        self._engine, self._monotonic = engine, monotonic
-        self._known: dict[str, tuple[float, Tag]] = {}
-        self._unknown: dict[str, float] = {}
+    Order of a look-up: memory (fresh for `fresh_s`), l2_get, the database, then l2_put. The overlay is laid
+    over whatever was found, each time, so that a change of it counts at once.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        monotonic: Callable[[], float],
+        *,
+        l2_get: Get | None = None,
+        l2_put: Put | None = None,
+        overlay: Overlay | None = None,
+        fresh_s: float = FRESH_S,
+    ) -> None:
+        self._engine, self._monotonic, self._fresh_s = engine, monotonic, fresh_s
+        self._l2_get, self._l2_put, self._overlay = l2_get, l2_put, overlay
+        self._known: dict[tuple[int, str], _Known] = {}
+        self._unknown: dict[tuple[int, str], float] = {}
         self._lock = threading.Lock()
 
     def load(self) -> list[Tag]:
-        """Read all tags; raises what the database raises."""
+        """Read all tags; raises what the database raises. Also fills the second cache."""
         with self._engine.connect() as connection:
-            rows = connection.execute(select(BizTag.id, BizTag.name, BizTag.algorithm, BizTag.step)).all()
-        tags = [Tag(*row) for row in rows]
+            rows = connection.execute(_query()).all()
+        tags = [_tag(row) for row in rows]
         now = self._monotonic()
         with self._lock:
-            self._known = {tag.name: (now, tag) for tag in tags}
+            self._known = {(tag.workspace_id, tag.name): _Known(now, tag) for tag in tags}
             self._unknown.clear()
-        return tags
+        if self._l2_put:
+            for tag in tags:
+                self._l2_put(tag)
+        return [self._under_overlay(known) for known in list(self._known.values())]
 
-    def find(self, name: str) -> Tag | None:
+    def find(self, workspace_id: int, name: str) -> Tag | None:
         """The tag, or None. Raises what the database raises, only for a name never seen."""
-        now = self._monotonic()
-        hit = self._known.get(name)
-        if hit and now - hit[0] < FRESH_S:
-            return hit[1]
-        if now - self._unknown.get(name, float("-inf")) < UNKNOWN_FRESH_S:
+        key, now = (workspace_id, name), self._monotonic()
+        hit = self._known.get(key)
+        if hit and now - hit.read_at < self._fresh_s:
+            return self._under_overlay(hit)
+        if now - self._unknown.get(key, float("-inf")) < UNKNOWN_FRESH_S:
             return None
         if hit:
             # One thread asks; the others, and everyone during an outage, go on with what is known.
-            self._known[name] = (now, hit[1])
+            hit.read_at = now
         try:
-            tag = self._query(name)
+            tag = self._ask(workspace_id, name)
         except Exception:
             if not hit:
                 raise
-            return hit[1]  # stale, but tags change seldom and IDs matter more
+            return self._under_overlay(hit)  # stale, but tags change seldom and IDs matter more
+        return self._keep(key, now, tag)
+
+    def forget(self, workspace_id: int, name: str) -> None:
+        """Look the tag up anew next time: it was changed, made or removed."""
+        key = (workspace_id, name)
         with self._lock:
-            if tag:
-                self._known[name] = (now, tag)
-            else:
-                self._known.pop(name, None)
+            self._unknown.pop(key, None)
+            hit = self._known.get(key)
+            if hit:
+                hit.read_at = float("-inf")  # kept for the case that the database is away
+
+    def known(self) -> list[Tag]:
+        """The tags in memory, under their overlays."""
+        return [self._under_overlay(hit) for hit in list(self._known.values())]
+
+    def _keep(self, key: tuple[int, str], now: float, tag: Tag | None) -> Tag | None:
+        with self._lock:
+            if tag is None:
+                self._known.pop(key, None)
                 if len(self._unknown) >= MOST_UNKNOWN:
                     self._unknown.clear()
-                self._unknown[name] = now
-        return tag
+                self._unknown[key] = now
+                return None
+            known = self._known[key] = _Known(now, tag)
+        return self._under_overlay(known)
 
-    def _query(self, name: str) -> Tag | None:
-        query = select(BizTag.id, BizTag.name, BizTag.algorithm, BizTag.step).where(BizTag.name == name)
+    def _ask(self, workspace_id: int, name: str) -> Tag | None:
+        if self._l2_get and (tag := self._l2_get(workspace_id, name)):
+            return tag
+        query = _query().where(BizTag.workspace_id == workspace_id, BizTag.name == name)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
-        return Tag(*row) if row else None
+        if row is None:
+            return None
+        tag = _tag(row)
+        if self._l2_put:
+            self._l2_put(tag)
+        return tag
+
+    def _under_overlay(self, known: _Known) -> Tag:
+        if self._overlay is None:
+            return known.row
+        row = known.row
+        over = self._overlay(row.workspace, row.group, row.name)
+        effective = known.effective
+        if effective is None or over is not known.overlay:
+            effective = overlaid(row, over)
+            known.overlay, known.effective = over, effective
+        return effective
+
+
+def overlaid(tag: Tag, over: Mapping[str, Any] | None) -> Tag:
+    """The tag with those keys of its configuration replaced; as it is where they aren't allowed together."""
+    if not over:
+        return tag
+    try:
+        return replace(tag, config=TagConfig.model_validate({**tag.config.model_dump(), **over}))
+    except ValidationError:
+        return tag  # who keeps the overlay checks and reports it; a request must not fail for it
+
+
+def _query() -> Select[Any]:
+    return (
+        select(
+            BizTag.id, BizTag.workspace_id, Workspace.name, Group.name, BizTag.name,
+            BizTag.algorithm, BizTag.format, BizTag.step, BizTag.config,
+        )
+        .join(Group, Group.id == BizTag.group_id)
+        .join(Workspace, Workspace.id == BizTag.workspace_id)
+    )  # fmt: skip
+
+
+def _tag(row: Row[Any]) -> Tag:
+    return Tag(*row[:5], config=config_of(*row[5:]))

@@ -1,0 +1,7 @@
+"""`python -m app.migrate`."""
+
+import sys
+
+from app.migrate.cli import main
+
+sys.exit(main())
