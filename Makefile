@@ -12,7 +12,7 @@ SUITE := $(PYTHON) -m tools.suite
 INFRA := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python -m infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test test-unit molecule demo up preview down clean
+.PHONY: help setup lint test test-unit molecule bench-ids soak-ids demo up preview down clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,14 @@ test-unit: ## Run the tests that need no service
 
 molecule: ## Run the Molecule scenarios: hosts from the platform's own images
 	@$(SUITE) molecule
+
+bench-ids: ## Measure the ID service: results/bench/ids.json (about 5 minutes)
+	@$(PYTHON) -m tools.setup --quiet bench
+	@.venv/bin/python -m release.load.bench ids
+
+soak-ids: ## Draw 100 million IDs through faults and look for one twice: results/soak/ids.json (about 10 minutes)
+	@$(PYTHON) -m tools.setup --quiet bench
+	@.venv/bin/python -m release.load.soak ids
 
 demo: ## Watch the whole: provision, configure, a good release, a bad one rolled back, the report
 	@started=$$(date +%s.%N) && $(PYTHON) -m tools.setup --quiet && PLUMBLINE_STARTED=$$started \

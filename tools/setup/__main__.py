@@ -1,4 +1,4 @@
-"""`python3 -m tools.setup [all|venv|packages|docker|tools|control|images|image NAME|status]`."""
+"""`python3 -m tools.setup [all|venv|packages|docker|tools|control|images|bench|image NAME|status]`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ INCLUDES = {
     "tools": {"tools"},
     "control": {"venv", "docker", "tools"},
     "images": {"docker", "images"},
+    "bench": {"venv", "docker", "images", "bench"},
 }
 
 

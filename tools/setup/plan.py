@@ -48,7 +48,7 @@ def make(parts: set[str], log: Callable[[str], Log], only_images: list[str] | No
     wanted = wanted_images(only_images) if "images" in parts else []
     tools = tools_for(parts, wanted)
     with_docker = bool(parts & {"docker", "images"})
-    needs = plan.packages = packages.missing(with_docker, "images" in parts)
+    needs = plan.packages = packages.missing(with_docker, "images" in parts, for_benchmarks="bench" in parts)
     if needs:
         plan.add("packages", partial(packages.install, needs))
     else:
