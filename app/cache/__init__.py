@@ -1,0 +1,1 @@
+"""Redis as a second cache between a process and the database. It's never the source of anything."""
