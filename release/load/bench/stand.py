@@ -195,14 +195,15 @@ class Stand:
         return docker("exec", self.container("postgres"), *ask)
 
     def _start(self) -> None:
-        self._run("postgres", [], "POSTGRES_USER=ids", "POSTGRES_DB=ids",
-                  f"POSTGRES_PASSWORD={self._password}")  # fmt: skip
-        found = json.loads(docker("inspect", self.container("postgres")))[0]["NetworkSettings"]
+        # The host owns the network namespace: the others can be restarted in it.
+        self._run("host", ["86400"], options=["--entrypoint", "sleep"])
+        found = json.loads(docker("inspect", self.host))[0]["NetworkSettings"]
         self.address = found["IPAddress"]
-        inside = ["--network", f"container:{self.container('postgres')}"]
+        inside = ["--network", f"container:{self.host}"]
+        self._run("postgres", [], "POSTGRES_USER=ids", "POSTGRES_DB=ids",
+                  f"POSTGRES_PASSWORD={self._password}", options=inside)  # fmt: skip
         self._run("redis", [], options=inside)
         self._run("etcd", [], options=inside)
-        self._run("host", ["86400"], options=[*inside, "--entrypoint", "sleep"])
         docker("exec", self.host, "mkdir", "-p", _ROOT)
         docker("cp", str(self._bundle), f"{self.host}:/opt/bundle.tgz")
         docker("exec", self.host, "tar", "-xzf", "/opt/bundle.tgz", "-C", _ROOT)

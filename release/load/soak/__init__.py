@@ -1,0 +1,1 @@
+"""Draws very many IDs through faults and looks for one that was given twice."""
