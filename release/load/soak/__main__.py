@@ -2,8 +2,8 @@
 
   python -m release.load.soak ids [--ids 100000000] [--etcd-away 60] [--out results/soak/ids.json]
 
-Two services, data centres 0 and 1, of two processes each draw from the same tags while clocks step, processes die
-and Postgres, Redis and etcd go away. Exit codes: 0 nothing twice and enough drawn, 1 not so, 2 bad input.
+Two services, data centres 0 and 1, of two processes each draw from the same tags while clocks step, processes
+die and Postgres, Redis and etcd go away. Exit codes: 0 nothing twice and enough drawn, 1 not so, 2 bad input.
 """
 
 from __future__ import annotations

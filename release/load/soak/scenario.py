@@ -11,7 +11,7 @@ from release.load.bench.stand import Service, Stand, docker
 
 @dataclass(frozen=True)
 class Fault:
-    """`strike` brings it about and, where it must, ends it; `settle_s` is how long drawing goes on after it."""
+    """`strike` brings it about and, where it must, ends it; `settle_s` is how long drawing goes on."""
 
     name: str
     strike: Callable[[], None]
