@@ -15,7 +15,7 @@ PAUSE_AFTER_FAILURE_S = 0.2
 
 @dataclass
 class Drawer:
-    """Draws `count` IDs of a tag a request, `per_s` IDs a second at most, on one connection while it holds."""
+    """Draws `count` IDs of a tag a request, `per_s` IDs a second at most, on one connection."""
 
     name: str
     address: str
