@@ -112,6 +112,38 @@ KINDS: dict[str, ProblemKind] = {
         "Only a tag of the algorithm `segment` has ranges that a client can consume by itself. "
         "Nothing was issued.",
     ),
+    # Administration
+    "already-exists": ProblemKind(
+        HTTPStatus.CONFLICT,
+        "The name is taken",
+        "A thing of this kind has this name already. Nothing was changed; choose another name.",
+    ),
+    "not-empty": ProblemKind(
+        HTTPStatus.CONFLICT,
+        "It can't be removed now",
+        "Other things belong to it, which the detail counts. Nothing was changed; remove or move those first.",
+    ),
+    "not-changeable": ProblemKind(
+        HTTPStatus.CONFLICT,
+        "It can't be changed any more",
+        "A revoked key stays revoked. Nothing was changed; make another key.",
+    ),
+    "tag-used": ProblemKind(
+        HTTPStatus.CONFLICT,
+        "The tag has issued IDs",
+        "A used tag can't be removed: made again it would repeat its IDs. Set `enabled` to false instead.",
+    ),
+    "repeats-ids": ProblemKind(
+        HTTPStatus.CONFLICT,
+        "The change could repeat IDs",
+        "Under the new configuration the tag could issue an ID that it issued before; the detail says why. "
+        "Nothing was changed; use another tag.",
+    ),
+    "precondition-failed": ProblemKind(
+        HTTPStatus.PRECONDITION_FAILED,
+        "It was changed meanwhile",
+        "The If-Match header doesn't name the current version. Nothing was changed; read it again first.",
+    ),
     # The service's own state
     "internal-error": ProblemKind(
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -140,9 +172,20 @@ KINDS: dict[str, ProblemKind] = {
         "The database does not answer",
         "What was asked for needs the database. Try again after Retry-After seconds.",
     ),
+    "keys-unavailable": ProblemKind(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Keys can't be checked now",
+        "Whether the API key is good can't be found out at the moment; it says nothing about the key. "
+        "Try again after Retry-After seconds.",
+    ),
     "dependency-failed": ProblemKind(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "A service that this one needs failed",
         "The detail names it. Try again after Retry-After seconds.",
+    ),
+    "faults-forbidden": ProblemKind(
+        HTTPStatus.FORBIDDEN,
+        "Faults are forbidden here",
+        "This environment allows no injected faults, whoever asks. Nothing was changed.",
     ),
 }  # fmt: skip
