@@ -40,6 +40,11 @@ def span(datacenter: int) -> range:
     return range(datacenter * DATACENTER_SPAN + 1, (datacenter + 1) * DATACENTER_SPAN)
 
 
+def owner(value: int) -> int:
+    """The data centre whose span holds a segment's ID."""
+    return value // DATACENTER_SPAN
+
+
 class Base(DeclarativeBase):
     """All tables of the service."""
 

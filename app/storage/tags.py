@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,7 +27,7 @@ class Tag:
     workspace: str
     group: str
     name: str
-    config: TagConfig = field(default_factory=TagConfig)
+    config: TagConfig
 
     @property
     def algorithm(self) -> str:
@@ -56,8 +56,8 @@ Get = Callable[[int, str], Tag | None]
 Put = Callable[[Tag], None]
 """l2_put(tag): keep it for other processes. Must not raise."""
 Overlay = Callable[[str, str, str], Mapping[str, Any] | None]
-"""overlay(workspace, group, name): keys of TagConfig that replace the row's; None for none. From memory: it is
-called at each look-up. As long as nothing changed it gives the same object."""
+"""overlay(workspace, group, name): keys of TagConfig that replace the row's; None for none. From memory: it
+is called at each look-up. As long as nothing changed it gives the same object."""
 
 
 @dataclass
@@ -94,10 +94,13 @@ class TagDirectory:
         self._lock = threading.Lock()
 
     def load(self) -> list[Tag]:
-        """Read all tags; raises what the database raises. Also fills the second cache."""
+        """Read all tags; raises what the database raises. Also fills the second cache.
+
+        A tag whose row isn't a valid TagConfig is left out; `find` raises pydantic's error for it.
+        """
         with self._engine.connect() as connection:
             rows = connection.execute(_query()).all()
-        tags = [_tag(row) for row in rows]
+        tags = [tag for row in rows if (tag := _readable(row))]
         now = self._monotonic()
         with self._lock:
             self._known = {(tag.workspace_id, tag.name): _Known(now, tag) for tag in tags}
@@ -107,8 +110,10 @@ class TagDirectory:
                 self._l2_put(tag)
         return [self._under_overlay(known) for known in list(self._known.values())]
 
-    def find(self, workspace_id: int, name: str) -> Tag | None:
+    def find(self, workspace_id: int, name: str | None = None) -> Tag | None:
         """The tag, or None. Raises what the database raises, only for a name never seen."""
+        if name is None:  # callers that know no workspaces yet
+            workspace_id, name = self._default_workspace(), str(workspace_id)
         key, now = (workspace_id, name), self._monotonic()
         hit = self._known.get(key)
         if hit and now - hit.read_at < self._fresh_s:
@@ -138,6 +143,10 @@ class TagDirectory:
     def known(self) -> list[Tag]:
         """The tags in memory, under their overlays."""
         return [self._under_overlay(hit) for hit in list(self._known.values())]
+
+    def _default_workspace(self) -> int:
+        with self._engine.connect() as connection:
+            return connection.execute(select(Workspace.id).where(Workspace.name == "default")).scalar_one()
 
     def _keep(self, key: tuple[int, str], now: float, tag: Tag | None) -> Tag | None:
         with self._lock:
@@ -196,5 +205,14 @@ def _query() -> Select[Any]:
     )  # fmt: skip
 
 
-def _tag(row: Row[Any]) -> Tag:
-    return Tag(*row[:5], config=config_of(*row[5:]))
+def _readable(row: Row[Any]) -> Tag | None:
+    """None for a row that someone wrote past the API: one bad tag must not keep the others from starting."""
+    try:
+        return _tag(row)
+    except ValidationError:
+        return None
+
+
+def _tag(row: Row[*tuple[Any, ...]]) -> Tag:
+    id_, workspace_id, workspace, group, name, algorithm, format_, step, rest = row
+    return Tag(id_, workspace_id, workspace, group, name, config_of(algorithm, format_, step, rest))
