@@ -15,8 +15,12 @@ from app.policies import DependencyFailedError, Policy
 from app.server.application import create_app
 from app.server.metrics import Metrics
 from app.storage.tags import Tag
+from app.tag_config import TagConfig
 
-TAGS = {"orders": Tag(1, "orders", "segment", 1000), "events": Tag(2, "events", "snowflake", 1000)}
+TAGS = {
+    name: Tag(id_, 1, "default", "default", name, TagConfig(algorithm=algorithm, step=1000))
+    for id_, name, algorithm in ((1, "orders", "segment"), (2, "events", "snowflake"))
+}
 
 
 class Downstream:
@@ -61,7 +65,7 @@ class Service:
         self.runtime = SimpleNamespace(
             settings=SimpleNamespace(slot="green", version="1.2.3"),
             metrics=self.metrics,
-            tags=SimpleNamespace(find=TAGS.get),
+            tags=SimpleNamespace(find=lambda workspace_id, name: TAGS.get(name)),
             policies=self.downstream,
             injector=Injector(release.faults, causes, draw, self.metrics.fault_struck),
             issuer=Issuer(snowflake, lambda tag: DoubleBuffer(load, lambda work: work(), time.monotonic)),
