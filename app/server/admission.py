@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from app.auth.principal import AuthError, KeysUnavailableError, Principal
 from app.server import problems
 
 _TOLD = {
@@ -14,18 +15,19 @@ _TOLD = {
 
 
 class Admission:
-    """authenticate: a token to its principal; raises an error with a `slug`. take: a key's id to the seconds
-    that it must wait (0 = go on). everyone: the principal of all requests where keys are switched off."""
+    """authenticate: a token to its principal; raises AuthError or KeysUnavailableError. take: a key's id to
+    the seconds that it must wait (0 = go on). everyone: who all callers are where keys are switched off.
+    """
 
     def __init__(
         self,
-        authenticate: Callable[[str], Any],
+        authenticate: Callable[[str], Principal],
         take: Callable[[int], float] = lambda key_id: 0.0,
-        everyone: Any = None,
+        everyone: Principal | None = None,
     ) -> None:
         self._authenticate, self._take, self._everyone = authenticate, take, everyone
 
-    def admit(self, token: str | None, scope: str) -> Any:
+    def admit(self, token: str | None, scope: str) -> Principal:
         """The principal. Raises the problem key-missing, key-unknown, key-revoked, key-expired, scope-missing
         or rate-limited."""
         principal = self._everyone
@@ -34,11 +36,10 @@ class Admission:
                 raise problems.of("key-missing", _TOLD["key-missing"])
             try:
                 principal = self._authenticate(token)
-            except Exception as error:
-                slug = getattr(error, "slug", None)
-                if slug not in _TOLD:
-                    raise
-                raise problems.of(slug, _TOLD[slug]) from None
+            except AuthError as error:
+                raise problems.of(error.slug, _TOLD[error.slug]) from None
+            except KeysUnavailableError as error:
+                raise problems.unavailable("keys-unavailable", str(error), error.retry_after_s) from error
         if scope not in principal.scopes:
             raise problems.of("scope-missing", f"scope: the key lacks {scope!r}")
         if wait_s := self._take(principal.key_id):

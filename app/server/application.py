@@ -1,109 +1,94 @@
-"""The Flask application: IDs, health, metrics."""
+"""The Flask application of one process: every blueprint, under one frame."""
 
-import re
-import time
+from typing import Any
 
-import orjson
-from flask import Flask, Response, g, request
-from sqlalchemy.exc import SQLAlchemyError
+from flask import Flask
 
-from app.ids import IdsUnavailableError, flatten
-from app.issuing import Issued
-from app.policies import DependencyFailedError
+from app.auth.principal import Principal
+from app.ids import Batch
+from app.issuing import Issuing
 from app.server import problems
 from app.server.admission import Admission
-from app.server.logs import logger
-from app.server.metrics import Metrics
+from app.server.api import docs, health, issuing
 from app.server.operation import install
 from app.server.problems import ProblemError
-from app.server.runtime import Runtime
 
-MOST_IDS = 1_000
-_TAG = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_COUNT = re.compile(r"[0-9]{1,4}", re.ASCII)
-_JSON = "application/json"
+EVERYONE = Principal(0, 1, "default", frozenset({"issue", "read", "admin", "operate"}), "anonymous")
+"""The caller of every request where keys are switched off."""
 
 
-def create_app(runtime: Runtime) -> Flask:
-    """The WSGI application over a runtime (started or not)."""
+def create_app(runtime: Any) -> Flask:
+    """The WSGI application over a runtime (started or not).
+
+    Of the runtime it takes settings (version, slot), metrics (render, problem), worker and not_ready; and
+    issuing, admission and blueprints where it has them.
+    """
     app = Flask("plumbline", static_folder=None)
-    settings, metrics = runtime.settings, runtime.metrics
-    constant = {"X-Plumbline-Version": settings.version, "X-Plumbline-Slot": settings.slot}
-    install(app, admission=Admission(lambda token: None), constant=constant)
-
-    @app.post("/v1/ids/<tag>")
-    def issue(tag: str) -> Response:
-        return _answer(runtime, metrics, tag)
-
-    @app.get("/healthz")
-    def healthz() -> Response:
-        return _json({"status": "ok", "version": settings.version, "slot": settings.slot})
-
-    @app.get("/readyz")
-    def readyz() -> Response:
-        if because := runtime.not_ready_because():
-            raise problems.unavailable("not-ready", because)
-        return _json({"status": "ready", "version": settings.version, "worker": runtime.worker})
-
-    @app.get("/metrics")
-    def show_metrics() -> Response:
-        return Response(metrics.render(), content_type="text/plain; version=0.0.4; charset=utf-8")
-
+    settings = runtime.settings
+    install(
+        app,
+        admission=getattr(runtime, "admission", None) or Admission(_nobody, everyone=EVERYONE),
+        problem=getattr(runtime.metrics, "problem", None) or (lambda slug: None),
+        constant={"X-Plumbline-Version": settings.version, "X-Plumbline-Slot": settings.slot},
+    )
+    app.register_blueprint(issuing.blueprint(getattr(runtime, "issuing", None) or _issuing_of(runtime)))
+    app.register_blueprint(
+        health.blueprint(
+            version=settings.version,
+            slot=settings.slot,
+            worker=lambda: runtime.worker,
+            not_ready=lambda: _not_ready(runtime),
+            metrics=runtime.metrics.render,
+        )
+    )
+    app.register_blueprint(docs.blueprint(settings.version))
+    for blueprint in getattr(runtime, "blueprints", ()):
+        app.register_blueprint(blueprint)
     return app
 
 
-def _answer(runtime: Runtime, metrics: Metrics, tag: str) -> Response:
-    """Issue and count, whatever happens."""
-    started = time.perf_counter()
-    touched: list[str] = []
-    g.touched = touched
-    algorithm, outcome, count = "none", "error", 0
-    try:
-        issued = _issue(runtime, tag, touched)
-        algorithm, outcome = issued.algorithm, "ok"
-        ids = [str(value) for value in flatten(issued.blocks)]
-        count = len(ids)
-        if algorithm == "segment":
-            metrics.segment_usage(tag, issued.used_ratio)
-        return _json({"ids": ids, "algorithm": algorithm})
-    except ProblemError as problem:
-        outcome = "refused" if problem.status < 500 else "error"
-        raise
-    finally:
-        metrics.request(algorithm, outcome, time.perf_counter() - started, count)
+def _nobody(token: str) -> Principal:
+    raise AssertionError("keys are switched off")
 
 
-def _issue(runtime: Runtime, name: str, touched: list[str]) -> Issued:
-    """The IDs, or a ProblemError. Input is checked before anything is touched."""
-    count = _count(request.args.get("count", "1"))
-    issuer = runtime.issuer
-    if issuer is None:
-        raise problems.unavailable("not-ready", runtime.not_ready_because() or "starting")
-    try:
-        tag = runtime.tags.find(name) if _TAG.fullmatch(name) else None
-        if tag is None:
-            raise problems.unknown_tag(name)
-        runtime.injector.strike(name, touched)
-        policy = runtime.policies.of(name)
-        if not policy.enabled:
-            raise problems.tag_disabled(name)
-        if count > policy.max_count:
-            raise problems.bad_count(count, policy.max_count)
-        return issuer.issue(tag, count)
-    except IdsUnavailableError as error:
-        raise problems.unavailable("ids-unavailable", str(error)) from error
-    except DependencyFailedError as error:
-        raise problems.unavailable("dependency-failed", "the policy service failed") from error
-    except SQLAlchemyError as error:
-        logger().error("database failed", tag=name, error=str(error))
-        raise problems.unavailable("database-unavailable", "the database does not answer") from error
+def _not_ready(runtime: Any) -> ProblemError | None:
+    """not_ready_because: None when ready, else the reason in words, or a problem."""
+    because = runtime.not_ready_because()
+    if because is None or isinstance(because, ProblemError):
+        return because
+    return problems.unavailable("not-ready", because)
 
 
-def _count(given: str) -> int:
-    if not _COUNT.fullmatch(given) or not 1 <= int(given) <= MOST_IDS:
-        raise problems.bad_count(given, MOST_IDS)
-    return int(given)
+class _OfIssuer:
+    """One tag of a runtime's issuer, as a router."""
+
+    def __init__(self, runtime: Any, tag: Any) -> None:
+        self._runtime, self._tag = runtime, tag
+
+    def batch(self, count: int) -> tuple[str, Batch]:
+        issued = self._runtime.issuer.issue(self._tag, count)
+        if issued.algorithm == "segment":
+            self._runtime.metrics.segment_usage(self._tag.name, issued.used_ratio)
+        return issued.algorithm, Batch("int64", tuple(issued.blocks))
 
 
-def _json(content: dict[str, object]) -> Response:
-    return Response(orjson.dumps(content), content_type=_JSON)
+def _issuing_of(runtime: Any) -> Issuing:
+    """The logic over a runtime that has an issuer, tags, policies and an injector."""
+
+    def router_for(tag: Any) -> _OfIssuer:
+        if runtime.issuer is None:
+            raise _not_ready(runtime) or problems.unavailable("not-ready", "starting")
+        return _OfIssuer(runtime, tag)
+
+    def ranges(tag: Any, count: int) -> Any:
+        router_for(tag)
+        return runtime.issuer.buffer(tag).blocks(count)
+
+    return Issuing(
+        tags=runtime.tags,
+        router_for=router_for,
+        ranges=ranges,
+        policies=runtime.policies,
+        injector=runtime.injector,
+        observed=runtime.metrics.request,
+    )

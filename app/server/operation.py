@@ -57,6 +57,7 @@ class Operation:
     problems: Sequence[str] = ()
     path: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     description: str = ""
+    parameters: Sequence[Mapping[str, Any]] = ()
 
 
 class Frame:
@@ -81,12 +82,14 @@ def operation(
     group: str,
     path: Mapping[str, Mapping[str, Any]] | None = None,
     description: str = "",
+    parameters: Sequence[Mapping[str, Any]] = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a view, below the route's own decorator.
 
     scope: what the key must allow; None = open to all. answers: successes by status, a model for JSON or a
     text for no body. body, query: models; the view gets `body=` and `query=`. problems: slugs beyond those
-    that every such operation has. group: the heading in the documentation.
+    that every such operation has. group: the heading in the documentation. path: OpenAPI schemas of
+    parameters in the path. parameters: OpenAPI parameters that the view reads by itself.
 
     The view may return a model (answered with the first status of `answers`), (model, status), None (204),
     or anything that Flask understands. The calling Principal is in `g.principal`.
@@ -94,7 +97,9 @@ def operation(
     unknown = [slug for slug in problems if slug not in KINDS]
     if unknown:
         raise ValueError(f"problems: {unknown} are not in problem_kinds.KINDS")
-    described = Operation(summary, scope, answers, group, body, query, problems, path or {}, description)
+    described = Operation(
+        summary, scope, answers, group, body, query, problems, path or {}, description, parameters
+    )
     success = min(answers)
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:

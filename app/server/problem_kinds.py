@@ -121,7 +121,7 @@ KINDS: dict[str, ProblemKind] = {
     "not-empty": ProblemKind(
         HTTPStatus.CONFLICT,
         "It can't be removed now",
-        "Other things belong to it, which the detail counts. Nothing was changed; remove or move those first.",
+        "Other things belong to it; the detail counts them. Nothing was changed; remove or move those first.",
     ),
     "not-changeable": ProblemKind(
         HTTPStatus.CONFLICT,

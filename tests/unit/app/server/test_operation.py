@@ -8,6 +8,7 @@ from flask import Flask
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from app.auth.principal import AuthError
 from app.server.admission import Admission
 from app.server.operation import MOST_BODY, install, operation
 
@@ -30,14 +31,10 @@ class Answer(BaseModel):
     seen: str
 
 
-class KeyUnknown(Exception):
-    slug = "key-unknown"
-
-
 def authenticate(token):
     if token == "plk_x":
         return SimpleNamespace(key_id=1, scopes=frozenset({"read"}), workspace="default")
-    raise KeyUnknown
+    raise AuthError("key-unknown")
 
 
 @pytest.fixture

@@ -1,0 +1,186 @@
+"""POST /v1/ids/{tag}, POST /v1/leases/{tag}, GET /v1/ids/{id}:decode."""
+
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from flask import Blueprint, Response, g, request
+from pydantic import BaseModel, ConfigDict, Field
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
+
+from app.issuing import MOST_LEASED, Form, Issuing, decode
+from app.server import problems
+from app.server.operation import JSON, Content, operation
+from app.tag_config import MOST_IDS
+
+FORMS: dict[str, Form] = {
+    "application/json": "json",
+    "application/x-ndjson": "ndjson",
+    "application/octet-stream": "octets",
+}
+_TAG = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}
+_ID = {
+    "type": "string",
+    "pattern": "^([0-9]{1,19}|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$",
+    "description": "a decimal number up to 2^63 - 1, or a UUID",
+}
+_ISSUING_PROBLEMS = ("bad-count", "bad-request", "unknown-tag", "tag-disabled", "tag-exhausted",
+                     "not-ready", "ids-unavailable", "worker-ids-exhausted", "dependency-failed")  # fmt: skip
+
+
+def _count_parameter(most: int) -> dict[str, Any]:
+    return {
+        "name": "count",
+        "in": "query",
+        "description": "how many IDs",
+        "schema": {"type": "integer", "minimum": 1, "maximum": most, "default": 1},
+    }
+
+
+class Ids(BaseModel):
+    """IDs in the order issued. They are strings: as numbers, JavaScript would round them."""
+
+    ids: list[str] = Field(description="decimal numbers below 2^63, or UUIDs")
+    algorithm: str = Field(description="what made them; not the tag's own algorithm while that can't")
+
+
+class LeasedRange(BaseModel):
+    """`first` to `last`, both included, as decimal numbers."""
+
+    first: str
+    last: str
+
+
+class Leased(BaseModel):
+    """Ranges of IDs that nobody else gets: the client hands them out by itself, in any order, or never."""
+
+    tag: str
+    ranges: list[LeasedRange]
+    algorithm: str
+
+
+class Decoded(BaseModel):
+    """What an ID tells by itself. Members are absent where it tells nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    kind: str = Field(description="int64 or uuid")
+    algorithm: str = Field(description="unknown: a UUID that was not made here")
+    time: str = Field("", description="RFC 3339, UTC; absent after the year 9999")
+    unix_ms: int = 0
+    datacenter: int = 0
+    worker: int = 0
+    sequence: int = 0
+    sequence_bits: int = 0
+    version: int = Field(0, description="of a UUID as RFC 9562 defines it")
+
+
+class DecodeQuery(BaseModel):
+    """How the tag's snowflakes are laid out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sequence_bits: int = Field(11, ge=10, le=11, description="as the tag is configured")
+
+
+_ISSUED = Content(
+    "The IDs. Other forms than JSON name the algorithm in X-Id-Algorithm and the kind in X-Id-Kind.",
+    media={
+        "application/json": Ids,
+        "application/x-ndjson": {"type": "string", "description": "an ID a line, as a JSON string"},
+        "application/octet-stream": {
+            "type": "string",
+            "format": "binary",
+            "description": "8 octets an ID, big-endian, of the kind int64; 16 octets of the kind uuid",
+        },
+    },
+)
+
+
+def blueprint(issuing: Issuing) -> Blueprint:
+    """The endpoints over the logic."""
+    made = Blueprint("issuing", __name__)
+
+    @made.post("/v1/ids/<tag>")
+    @operation(
+        summary="Issue IDs",
+        description="IDs that were never issued before. The more at once, the cheaper each.",
+        scope="issue",
+        answers={200: _ISSUED},
+        problems=(*_ISSUING_PROBLEMS, "not-acceptable"),
+        group="IDs",
+        path={"tag": _TAG},
+        parameters=(_count_parameter(MOST_IDS),),
+    )
+    def issue(tag: str) -> Response:
+        environ = request.environ
+        form = accepted_form(environ.get("HTTP_ACCEPT", "*/*"))
+        count = count_of(environ.get("QUERY_STRING", ""))
+        touched = g.touched = []
+        answer = issuing.issue(g.principal, tag, count, form, touched)
+        return Response(answer.body, 200, answer.headers, content_type=answer.content_type)
+
+    @made.post("/v1/leases/<tag>")
+    @operation(
+        summary="Lease a range of IDs",
+        description="For clients that hand out IDs themselves, at the speed of an addition.",
+        scope="issue",
+        answers={200: Leased},
+        problems=(*_ISSUING_PROBLEMS, "lease-not-possible"),
+        group="IDs",
+        path={"tag": _TAG},
+        parameters=(_count_parameter(MOST_LEASED),),
+    )
+    def lease(tag: str) -> Response:
+        count = count_of(request.environ.get("QUERY_STRING", ""))
+        touched = g.touched = []
+        leased = issuing.lease(g.principal, tag, count, touched)
+        ranges = [{"first": str(one[0]), "last": str(one[-1])} for one in leased.ranges]
+        body = {"tag": leased.tag, "ranges": ranges, "algorithm": leased.algorithm}
+        return Response(orjson.dumps(body), content_type=JSON)
+
+    @made.get("/v1/ids/<id>:decode")
+    @operation(
+        summary="Say what an ID tells",
+        scope="issue",
+        answers={200: Decoded},
+        query=DecodeQuery,
+        problems=("bad-id",),
+        group="IDs",
+        path={"id": _ID},
+    )
+    def decode_id(id: str, query: DecodeQuery) -> Response:
+        return Response(orjson.dumps(decode(id, query.sequence_bits)), content_type=JSON)
+
+    return made
+
+
+def count_of(query: str) -> str:
+    """The text of `count` in a query string, `1` without it. Raises `bad-request` for any other key."""
+    if not query:
+        return "1"
+    # The one form that clients send; everything else is taken apart properly.
+    if query.startswith("count=") and query[6:].isalnum() and query.isascii():
+        return query[6:]
+    found: str | None = None
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key != "count":
+            raise problems.of("bad-request", f"{problems.shown(key)}: unknown; allowed: count")
+        if found is not None:
+            raise problems.bad_request("count", value, "one value; it was given more than once")
+        found = value
+    return "1" if found is None else found
+
+
+@lru_cache(maxsize=256)
+def accepted_form(accept: str) -> Form:
+    """The form that an Accept header asks for. Raises the problem `not-acceptable`."""
+    if accept in ("", "*/*"):
+        return "json"
+    best = parse_accept_header(accept, MIMEAccept).best_match(list(FORMS))
+    if best is None:
+        raise problems.of("not-acceptable", f"Accept: {problems.shown(accept)}; allowed: {', '.join(FORMS)}")
+    return FORMS[best]
