@@ -23,6 +23,10 @@ JITTER = 0.1
 REFRESH_AT = 0.8
 REFRESH_S = 10.0
 """How long one caller may take to renew a value before another one tries."""
+HOLD_S = 10.0
+"""How long nothing is stored of a tag that has changed: longer than any reading of the database takes."""
+
+_HOLD = b"{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,43 +83,39 @@ class TagCache:
     def state(self, workspace_id: int, name: str) -> SegmentState | None:
         """The segment as it was last told, for reading only; None when it isn't known."""
         found = self._find(workspace_id, name)
-        try:
-            return SegmentState(**found[1]["segment"]) if found and found[1]["segment"] else None
-        except TypeError:  # of another version of the service
-            return None
+        return _state(found[1]) if found else None
 
     def put(self, tag: Tag, state: SegmentState | None = None) -> bool:
-        """Store what the database said. Without a state, the one stored before stays beside the tag."""
-        self._workspaces[tag.workspace_id] = tag.workspace
-        if state is None:
-            state = self.state(tag.workspace_id, tag.name)
-        content, ttl_s = self._content(tag, state)
-        return self._cache.put(self._key(tag), content, ttl_s)
+        """Store what the database said; whether it was. Without a state, the one stored before stays."""
+        return self.warm([tag], {tag.id: state} if state else {}) == 1
 
     def forget(self, tag: Tag) -> bool:
-        """Call it when a tag has changed or is gone; whether Redis took it. Without Redis the TTL ends it."""
-        return self._cache.forget(self._key(tag))
+        """Call it when a tag has changed or is gone; whether Redis took it. Without Redis the TTL ends it.
+
+        For a moment nothing is stored of it, so that what was read before the change doesn't come back.
+        """
+        return self._cache.put(self._key(tag), _HOLD, HOLD_S)
 
     def warm(self, tags: Iterable[Tag], states: Mapping[int, SegmentState] | None = None) -> int:
         """Store all tags at a start, in few round trips; how many were. states: by the tag's id."""
+        all_tags = list(tags)
+        self._workspaces |= {tag.workspace_id: tag.workspace for tag in all_tags}
         values = {}
-        for tag in tags:
-            self._workspaces[tag.workspace_id] = tag.workspace
-            values[self._key(tag)] = self._content(tag, (states or {}).get(tag.id))
+        for tag, text in zip(all_tags, self._cache.get_many([self._key(t) for t in all_tags]), strict=True):
+            if text != _HOLD:
+                state = (states or {}).get(tag.id) or _state(_parsed(text))
+                values[self._key(tag)] = self._content(tag, state)
         return self._cache.put_many(values)
 
     def _find(self, workspace_id: int, name: str) -> tuple[Tag, dict[str, Any]] | None:
         workspace = self._workspaces.get(workspace_id)
         if workspace is None:
             return None
-        text = self._cache.get(key(workspace, name, self._datacenter))
-        if text is None:
-            return None
+        content = _parsed(self._cache.get(key(workspace, name, self._datacenter)))
         try:
-            content = orjson.loads(text)
             tag = Tag(**(content["tag"] | {"config": TagConfig(**content["tag"]["config"])}))
-            content["renew_at"], content["segment"]  # both must be there
-        except (ValueError, TypeError, KeyError):  # of another version of the service, or not ours
+            float(content["renew_at"])
+        except (ValueError, TypeError, KeyError):  # none, held, or of another version of the service
             return None
         # A workspace may have been renamed, and another may have its name now.
         return (tag, content) if (tag.workspace_id, tag.name) == (workspace_id, name) else None
@@ -148,3 +148,18 @@ class TagCache:
             "renew_at": self._now() + REFRESH_AT * ttl_s,
         }
         return orjson.dumps(content), ttl_s
+
+
+def _parsed(text: bytes | None) -> dict[str, Any]:
+    try:
+        content = orjson.loads(text or b"{}")
+    except ValueError:  # not ours
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _state(content: dict[str, Any]) -> SegmentState | None:
+    try:
+        return SegmentState(**content["segment"])
+    except (KeyError, TypeError):  # none, or of another version of the service
+        return None
