@@ -144,6 +144,17 @@ KINDS: dict[str, ProblemKind] = {
         "It was changed meanwhile",
         "The If-Match header doesn't name the current version. Nothing was changed; read it again first.",
     ),
+    "too-many": ProblemKind(
+        HTTPStatus.CONFLICT,
+        "As many as are allowed are there",
+        "The detail says how many are kept at most. Nothing was changed; remove some first.",
+    ),
+    "not-restorable": ProblemKind(
+        HTTPStatus.CONFLICT,
+        "The snapshot can't be read",
+        "Another version of the service wrote the snapshot, and this one doesn't know all that it holds. "
+        "Nothing was changed.",
+    ),
     # The service's own state
     "internal-error": ProblemKind(
         HTTPStatus.INTERNAL_SERVER_ERROR,
