@@ -1,13 +1,15 @@
 """The policy service that the ID service depends on: `python -m app.downstream [--bind 127.0.0.1:8099]`.
 
-GET /v1/policies/TAG -> {"enabled": true, "max_count": 1000}; GET /healthz. With PLUMBLINE_FAULTS_ALLOWED=true
-it answers late or with an error when the request's X-Plumbline-Fault header asks for it; else it ignores it.
+GET /v1/policies/TAG -> {"enabled": true, "max_count": 100000}; GET /healthz. With
+PLUMBLINE_FAULTS_ALLOWED=true it answers late, with an error or not at all when a request's X-Plumbline-Fault
+asks for it (`slow;delay_s=0.8`, `error`, `timeout`); else it ignores the header.
 """
 
 import argparse
 import json
 import os
 import re
+import select
 import signal
 import sys
 import threading
@@ -16,6 +18,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LONGEST_DELAY_S = 10.0
+LONGEST_SILENCE_S = 15.0
+MOST_IDS = 100_000
 FAULT_HEADER = "X-Plumbline-Fault"
 _PATH = re.compile(r"/v1/policies/[A-Za-z0-9._-]{1,64}", re.ASCII)
 _SLOW = re.compile(r"slow;delay_s=(\d+(?:\.\d+)?)", re.ASCII)
@@ -49,13 +53,23 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "error":
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "as the fault asked"})
             return
+        if fault == "timeout":
+            self._say_nothing()
+            return
         if slow := _SLOW.fullmatch(fault):
             # Right here a sleep is the real thing: a dependency that takes long to answer.
             time.sleep(min(float(slow[1]), LONGEST_DELAY_S))
         if _PATH.fullmatch(self.path):
-            self._answer(HTTPStatus.OK, {"enabled": True, "max_count": 1000})
+            self._answer(HTTPStatus.OK, {"enabled": True, "max_count": MOST_IDS})
         else:
             self._answer(HTTPStatus.NOT_FOUND, {"error": "no such path"})
+
+    def _say_nothing(self) -> None:
+        """Keep the connection open without an answer until the client gives up."""
+        silence = select.poll()
+        silence.register(self.connection, select.POLLIN | select.POLLHUP)
+        silence.poll(LONGEST_SILENCE_S * 1000)
+        self.close_connection = True
 
     def _answer(self, status: HTTPStatus, content: dict[str, object]) -> None:
         body = json.dumps(content).encode()

@@ -10,6 +10,9 @@ from collections.abc import Callable
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.observing import tracing
+from app.tag_config import MOST_IDS
+
 FRESH_S = 5.0
 CACHED_TIMEOUT_S = 0.5
 DIRECT_TIMEOUT_S = 12.0
@@ -22,7 +25,7 @@ class Policy(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     enabled: bool = True
-    max_count: int = Field(default=1_000, ge=1)
+    max_count: int = Field(default=MOST_IDS, ge=1)
 
 
 class DependencyFailedError(Exception):
@@ -34,6 +37,8 @@ class Policies:
 
     def __init__(self, url: str, monotonic: Callable[[], float], failed: Callable[[str], None]) -> None:
         self._client = httpx2.Client(base_url=url, timeout=DIRECT_TIMEOUT_S, trust_env=False)
+        base = self._client.base_url
+        self._server: dict[str, str | int] = {"server.address": base.host, "server.port": base.port or 80}
         self._monotonic, self._failed = monotonic, failed
         self._cache: dict[str, tuple[float, Policy]] = {}
         self._lock = threading.Lock()
@@ -58,18 +63,23 @@ class Policies:
         self._cache[tag] = (now, policy)
         return policy
 
-    def ask(self, tag: str, fault: str) -> Policy:
-        """Past the cache, with a fault asked for: `error` or `slow;delay_s=0.8`."""
-        return self._ask(tag, {FAULT_HEADER: fault}, DIRECT_TIMEOUT_S)
+    def ask(self, tag: str, fault: str, timeout_s: float = DIRECT_TIMEOUT_S) -> Policy:
+        """Past the cache, with a fault asked for: `error`, `slow;delay_s=0.8` or `timeout`."""
+        return self._ask(tag, {FAULT_HEADER: fault}, timeout_s)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def _ask(self, tag: str, headers: dict[str, str], timeout_s: float) -> Policy:
-        try:
-            response = self._client.get(f"/v1/policies/{tag}", headers=headers, timeout=timeout_s)
-            response.raise_for_status()
-            return Policy.model_validate_json(response.content)
-        except (httpx2.HTTPError, ValueError) as error:
-            raise DependencyFailedError(f"policy service: {error}") from error
+        path = f"/v1/policies/{tag}"
+        with tracing.client_span(
+            "GET", {"http.request.method": "GET", **self._server, "url.path": path}
+        ) as span:
+            try:
+                response = self._client.get(path, headers=headers | span.headers(), timeout=timeout_s)
+                span.set("http.response.status_code", response.status_code)
+                response.raise_for_status()
+                return Policy.model_validate_json(response.content)
+            except (httpx2.HTTPError, ValueError) as error:
+                raise DependencyFailedError(f"policy service: {error}") from error

@@ -1,6 +1,7 @@
-"""The causes themselves: real work, a real bad plan, a real bad answer."""
+"""The causes themselves: real work, a real lock, a real bad plan."""
 
 import hashlib
+import threading
 
 from sqlalchemy import Engine, text
 
@@ -11,6 +12,9 @@ SLOW_PLAN = text(
     " WHERE (a.x * b.y) % 7919 = 1"
 )
 
+_BLOCK = bytes(4_096)
+_ROUNDS_A_BLOCK = 8  # hashing a block takes about as long as that many rounds of `compute`
+
 
 def compute(rounds: int) -> bytes:
     """A chain of hashes; each step needs the one before, and so short that the interpreter lock is kept."""
@@ -18,6 +22,42 @@ def compute(rounds: int) -> bytes:
     for _ in range(rounds):
         digest = hashlib.sha256(digest).digest()
     return digest
+
+
+class Contention:
+    """One lock, as a process has where everything goes through one structure."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def suffer(self, rounds: int, threads: int) -> None:
+        """Split the work of `rounds` over `threads` threads and the caller, each part under the lock.
+
+        The work gives up the interpreter lock, so it's this lock alone that keeps them from running at once.
+        Returns when the caller had its turn, which may be any: on average half of the work is waited for.
+        """
+        part = max(1, rounds // (threads + 1))
+        asking = threading.Barrier(threads + 1)
+
+        def rival() -> None:
+            asking.wait()
+            with self._lock:
+                hash_blocks(part)
+
+        for _ in range(threads):
+            threading.Thread(target=rival, name="lock-fault", daemon=True).start()
+        # Nobody takes the lock before all are here, or the first would be done before the others want it.
+        asking.wait()
+        with self._lock:
+            hash_blocks(part)
+
+
+def hash_blocks(rounds: int) -> bytes:
+    """Work of about `rounds` rounds of `compute`, on blocks so long that hashing frees the interpreter."""
+    digest = hashlib.sha256()
+    for _ in range(max(1, rounds // _ROUNDS_A_BLOCK)):
+        digest.update(_BLOCK)
+    return digest.digest()
 
 
 def slow_plan(engine: Engine, rows: int) -> None:

@@ -1,15 +1,19 @@
 """JSON logs on stdout, one object a line, for the service and for gunicorn alike.
 
-There is no line a request: the edge logs each one, and at hundreds a second they cost more than they tell.
+A line that a request causes has its request_id and trace_id. No request has a line of its own: the edge
+logs each one, and at hundreds a second they cost more than they tell.
 """
 
 import logging.config
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import structlog
 
+from app.observing import context
+
 _SHARED: list[Any] = [
-    structlog.contextvars.merge_contextvars,
+    context.add_to_log,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
@@ -39,12 +43,27 @@ def dict_config(level: str) -> dict[str, Any]:
     }
 
 
-def configure(level: str, **constant: object) -> None:
-    """Set up logging for this process; `constant` goes into every line."""
+def configure(
+    level: str,
+    *,
+    report: Callable[[BaseException, Mapping[str, Any]], None] | None = None,
+    **constant: object,
+) -> None:
+    """Set up logging for this process; `constant` goes into every line.
+
+    report: told of each exception that the service logs with its trace, and of the line's other facts.
+    """
+
+    def tell(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        if report is not None and isinstance(error := event.get("exc_info"), BaseException):
+            report(error, {key: value for key, value in event.items() if key != "exc_info"})
+        return event
+
     logging.config.dictConfig(dict_config(level))
     structlog.configure(
         processors=[
             *_SHARED,
+            tell,
             structlog.processors.format_exc_info,
             lambda _logger, _method, event: {**constant, **event},
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
