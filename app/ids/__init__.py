@@ -1,33 +1,29 @@
-"""Algorithms that make IDs. Pure: time, sleep and storage come in as arguments.
+"""Algorithms that make IDs. Pure: time, sleep, randomness and storage come in as arguments.
 
-Every generator has the same shape: `blocks(count)` returns ranges of consecutive IDs whose lengths add up
-to `count`, in ascending order, all or nothing. `can_issue()` says whether a call now is expected to work.
+Every algorithm has the shape of `Algorithm`. Values of different algorithms never meet: segments stay below
+2**56, snowflake IDs begin there (app.ids.layout), UUIDs are 128 bits.
 """
 
-from collections.abc import Iterable
-from itertools import chain
-from typing import Literal, Protocol
+from app.ids.model import (
+    Algorithm,
+    Batch,
+    Format,
+    Generator,
+    Health,
+    Id,
+    IdsUnavailableError,
+    Kind,
+    flatten,
+)
 
-Kind = Literal["int64", "uuid"]
-Format = Literal["any", "int64", "string", "uuid"]
-
-
-class Generator(Protocol):
-    """What the service needs of an algorithm."""
-
-    def blocks(self, count: int) -> list[range]:
-        """`count` new IDs as ranges. Raises IdsUnavailable when none can be issued safely."""
-        ...
-
-    def can_issue(self) -> bool:
-        """Whether a call now is expected to succeed. Never blocks, never issues."""
-        ...
-
-
-class IdsUnavailableError(Exception):
-    """No ID can be issued safely now. Nothing was handed out."""
-
-
-def flatten(blocks: Iterable[range]) -> list[int]:
-    """The IDs of some blocks, in order."""
-    return list(chain.from_iterable(blocks))
+__all__ = [
+    "Algorithm",
+    "Batch",
+    "Format",
+    "Generator",
+    "Health",
+    "Id",
+    "IdsUnavailableError",
+    "Kind",
+    "flatten",
+]

@@ -4,6 +4,7 @@ With fewer sequence bits the higher fields move down and the top bits stay free.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 EPOCH_MS = 1_735_689_600_000
@@ -12,6 +13,15 @@ EPOCH_MS = 1_735_689_600_000
 TIME_BITS = 41
 DATACENTER_BITS = 3
 WORKER_BITS = 8
+
+SEGMENT_BITS = 53
+"""Segments of data centre d lie in [d * 2**53 + 1, (d + 1) * 2**53 - 1]."""
+
+FIRST_SNOWFLAKE = 1 << (SEGMENT_BITS + DATACENTER_BITS)
+"""Segment values are below, snowflake IDs are not: a tag that degrades from one to the other repeats none."""
+
+EARLIEST_MS = EPOCH_MS + (1 << 35)
+"""2026-02-02T16:22:18Z: from here on the ID is at least FIRST_SNOWFLAKE in every layout."""
 
 
 class Parts(NamedTuple):
@@ -42,6 +52,11 @@ class Layout:
     def last_unix_ms(self) -> int:
         """The last millisecond that fits; after it no ID can be made."""
         return EPOCH_MS + (1 << TIME_BITS) - 1
+
+    @property
+    def exhausted_at(self) -> datetime:
+        """When the last millisecond begins, UTC."""
+        return datetime.fromtimestamp(self.last_unix_ms / 1_000, UTC)
 
     def pack(self, parts: Parts) -> int:
         """The ID of these fields. Raises ValueError for a field out of its range, naming it."""
