@@ -199,4 +199,32 @@ KINDS: dict[str, ProblemKind] = {
         "Faults are forbidden here",
         "This environment allows no injected faults, whoever asks. Nothing was changed.",
     ),
+    # Exports
+    "too-many-exports": ProblemKind(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Too many exports are under way",
+        "The workspace has as many queued and running exports as it may have. Nothing was queued; try again "
+        "when one has ended.",
+    ),
+    "export-not-done": ProblemKind(
+        HTTPStatus.CONFLICT,
+        "The export has no file yet, or never will",
+        "Only an export in the state `done` has content; the detail tells its state now.",
+    ),
+    "export-gone": ProblemKind(
+        HTTPStatus.GONE,
+        "The export's file is gone",
+        "The export was made, but its file is no longer kept where this server looks. Make another one.",
+    ),
+    # Only over gRPC
+    "deadline-exceeded": ProblemKind(
+        HTTPStatus.GATEWAY_TIMEOUT,
+        "The caller's deadline passed",
+        "The call waited for a thread longer than its caller does. No ID was issued.",
+    ),
+    "too-many-streams": ProblemKind(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Too many streams are open",
+        "This process carries as many streams as it may. Open one again later, or use single calls.",
+    ),
 }  # fmt: skip
