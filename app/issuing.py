@@ -14,6 +14,7 @@ from app.ids import Generator, IdsUnavailableError, encoding
 from app.ids.layout import Layout
 from app.ids.model import Batch, Id
 from app.ids.segment import DoubleBuffer
+from app.observing import tracing
 from app.policies import DependencyFailedError, Policy
 from app.server import problems
 from app.server.logs import logger
@@ -73,19 +74,11 @@ class Answer(NamedTuple):
     headers: Sequence[tuple[str, str]] = ()
 
 
-class Lease(NamedTuple):
-    """Ranges that the caller alone consumes."""
-
-    tag: str
-    ranges: Sequence[range]
-    algorithm: str = "segment"
-
-
 class Issuing:
     """tags: by workspace and name. router_for: a tag's router; may raise a ProblemError (`not-ready`).
     ranges: that many IDs of a segment tag, which nobody else has or gets. observed: told the algorithm
     (`none` when it failed), the outcome (ok, refused, error), seconds and IDs of each request; leased: the
-    outcome, seconds and IDs. slugs: which problem an error means, wherever in the chain of causes it stands.
+    outcome and IDs. slugs: which problem an error means, wherever in the chain of causes it stands.
     """
 
     def __init__(
@@ -97,7 +90,7 @@ class Issuing:
         policies: Policies,
         injector: Injector,
         observed: Callable[[str, str, float, int], None] = lambda algorithm, outcome, seconds, ids: None,
-        leased: Callable[[str, float, int], None] = lambda outcome, seconds, ids: None,
+        leased: Callable[[str, int], None] = lambda outcome, ids: None,
         slugs: Mapping[type[Exception], str] | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -124,20 +117,22 @@ class Issuing:
         """`count` new IDs and the name of the algorithm that made them. Raises ProblemError."""
         return self._issue(principal, tag, count, _as_it_is, touched)
 
-    def lease(self, principal: Any, tag: str, count: int | str, touched: list[str] | None = None) -> Lease:
-        """`count` IDs of a segment tag as ranges. Raises ProblemError."""
-        started = self._monotonic()
+    def lease(
+        self, principal: Any, tag: str, count: int | str | None = None, touched: list[str] | None = None
+    ) -> tuple[str, Batch]:
+        """`count` IDs of a segment tag, as many as its step without, and `segment`. Raises ProblemError."""
         outcome, ids = "error", 0
         try:
-            wanted = checked_count(count, MOST_LEASED)
+            wanted = None if count is None else checked_count(count, MOST_LEASED)
             found = self._find(principal.workspace_id, tag, touched)
             self._allow(found)
             if found.config.algorithm != "segment":
                 detail = f"tag: {problems.shown(tag)} is of {found.config.algorithm!r}; allowed: 'segment'"
                 raise problems.of("lease-not-possible", detail)
-            ranges = self._ranges(found, wanted)
-            outcome, ids = "ok", wanted
-            return Lease(tag, ranges)
+            size = min(found.config.step, MOST_LEASED) if wanted is None else wanted
+            batch = Batch("int64", tuple(self._ranges(found, size)))
+            outcome, ids = "ok", len(batch)
+            return "segment", batch
         except ProblemError as problem:
             outcome = _outcome(problem)
             raise
@@ -148,7 +143,40 @@ class Issuing:
             outcome = _outcome(told)
             raise told from error
         finally:
-            self._leased(outcome, self._monotonic() - started, ids)
+            self._leased(outcome, ids)
+
+    def decode(
+        self, principal: Any, text: str, tag: str = "", sequence_bits: int | None = None
+    ) -> dict[str, object]:
+        """What an ID tells by itself, without members that it doesn't tell. Raises ProblemError.
+
+        `algorithm` is `unknown` for UUIDs of other makers; `time` is RFC 3339 in UTC. How a snowflake is laid
+        out is said by `sequence_bits`, else by the tag that it was made for, else it's the default.
+        """
+        try:
+            parsed = Id.parse(text)
+        except ValueError:
+            allowed = "a decimal number from 0 to 2^63 - 1, or a UUID as 8-4-4-4-12 hexadecimal digits"
+            detail = f"id: {problems.shown(text)} is not allowed; allowed: {allowed}"
+            raise problems.of("bad-id", detail) from None
+        if sequence_bits is None:
+            sequence_bits = self._sequence_bits(principal, tag) if tag else Layout().sequence_bits
+        told = encoding.decode(parsed, Layout(sequence_bits))
+        fields: dict[str, object] = {"id": str(parsed), "time": told.time, **asdict(told)}
+        if told.algorithm == "snowflake":
+            fields["sequence_bits"] = sequence_bits
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def _sequence_bits(self, principal: Any, name: str) -> int:
+        try:
+            tag = self._tags.find(principal.workspace_id, name) if _TAG.fullmatch(name) else None
+        except Exception as error:
+            if told := self._problem(error, name):
+                raise told from error
+            raise
+        if tag is None:
+            raise problems.unknown_tag(name)
+        return tag.config.sequence_bits
 
     def _issue(
         self,
@@ -166,7 +194,9 @@ class Issuing:
             most = min(self._allow(tag).max_count, tag.config.max_count)
             if wanted > most:
                 raise problems.bad_count(count, most)
-            used, batch = self._router_for(tag).batch(wanted)
+            with tracing.span("draw") as span:
+                used, batch = self._router_for(tag).batch(wanted)
+                span.set("plumbline.algorithm", used)
             answer = encode(used, batch)
             algorithm, outcome, ids = used, "ok", wanted
             return answer
@@ -224,25 +254,6 @@ def checked_count(given: int | str, most: int) -> int:
     if not 1 <= count <= most:
         raise problems.bad_count(given, most)
     return count
-
-
-def decode(text: str, sequence_bits: int = 11) -> dict[str, object]:
-    """What an ID tells by itself, without members that it doesn't tell. Raises the problem `bad-id`.
-
-    `algorithm` is `unknown` for UUIDs of other makers; `time` is RFC 3339 in UTC; `sequence_bits` is how the
-    tag's snowflakes are laid out.
-    """
-    try:
-        parsed = Id.parse(text)
-    except ValueError:
-        allowed = "a decimal number from 0 to 2^63 - 1, or a UUID as 8-4-4-4-12 hexadecimal digits"
-        detail = f"id: {problems.shown(text)} is not allowed; allowed: {allowed}"
-        raise problems.of("bad-id", detail) from None
-    told = encoding.decode(parsed, Layout(sequence_bits))
-    fields = {"id": str(parsed), "time": told.time, **asdict(told)}
-    if told.algorithm == "snowflake":
-        fields["sequence_bits"] = sequence_bits
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _as_json(algorithm: str, batch: Batch) -> Answer:

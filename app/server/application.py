@@ -7,6 +7,7 @@ from flask import Flask
 from app.auth.principal import Principal
 from app.ids import Batch
 from app.issuing import Issuing
+from app.observing import http as observed
 from app.server import problems
 from app.server.admission import Admission
 from app.server.api import docs, health, issuing
@@ -20,11 +21,12 @@ EVERYONE = Principal(0, 1, "default", frozenset({"issue", "read", "admin", "oper
 def create_app(runtime: Any) -> Flask:
     """The WSGI application over a runtime (started or not).
 
-    Of the runtime it takes settings (version, slot), metrics (render, problem), worker and not_ready; and
-    issuing, admission and blueprints where it has them.
+    Of the runtime it takes settings (version, slot), metrics (render, problem), worker and not_ready_because;
+    and issuing, admission, traces and blueprints where it has them.
     """
     app = Flask("plumbline", static_folder=None)
     settings = runtime.settings
+    observed.install(app, getattr(runtime, "traces", None))
     install(
         app,
         admission=getattr(runtime, "admission", None) or Admission(_nobody, everyone=EVERYONE),

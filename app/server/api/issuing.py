@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from app.issuing import MOST_LEASED, Form, Issuing, decode
+from app.issuing import MOST_LEASED, Form, Issuing
 from app.server import problems
 from app.server.operation import JSON, Content, operation
 from app.tag_config import MOST_IDS
@@ -30,13 +30,12 @@ _ISSUING_PROBLEMS = ("bad-count", "bad-request", "unknown-tag", "tag-disabled", 
                      "not-ready", "ids-unavailable", "worker-ids-exhausted", "dependency-failed")  # fmt: skip
 
 
-def _count_parameter(most: int) -> dict[str, Any]:
-    return {
-        "name": "count",
-        "in": "query",
-        "description": "how many IDs",
-        "schema": {"type": "integer", "minimum": 1, "maximum": most, "default": 1},
-    }
+def _count_parameter(most: int, default: int | None) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": most}
+    if default is not None:
+        schema["default"] = default
+    told = "how many IDs" if default is not None else "how many IDs; as many as the tag's step without"
+    return {"name": "count", "in": "query", "description": told, "schema": schema}
 
 
 class Ids(BaseModel):
@@ -79,11 +78,12 @@ class Decoded(BaseModel):
 
 
 class DecodeQuery(BaseModel):
-    """How the tag's snowflakes are laid out."""
+    """How a snowflake is laid out: by its tag, or said outright."""
 
     model_config = ConfigDict(extra="forbid")
 
-    sequence_bits: int = Field(11, ge=10, le=11, description="as the tag is configured")
+    tag: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="the tag that the ID was made for")
+    sequence_bits: int | None = Field(None, ge=10, le=11, description="11 without it and without a tag")
 
 
 _ISSUED = Content(
@@ -113,14 +113,14 @@ def blueprint(issuing: Issuing) -> Blueprint:
         problems=(*_ISSUING_PROBLEMS, "not-acceptable"),
         group="IDs",
         path={"tag": _TAG},
-        parameters=(_count_parameter(MOST_IDS),),
+        parameters=(_count_parameter(MOST_IDS, 1),),
     )
     def issue(tag: str) -> Response:
         environ = request.environ
-        form = accepted_form(environ.get("HTTP_ACCEPT", "*/*"))
+        form = accepted_form(environ.get("HTTP_ACCEPT", ""))
         count = count_of(environ.get("QUERY_STRING", ""))
         touched = g.touched = []
-        answer = issuing.issue(g.principal, tag, count, form, touched)
+        answer = issuing.issue(g.principal, tag, 1 if count is None else count, form, touched)
         return Response(answer.body, 200, answer.headers, content_type=answer.content_type)
 
     @made.post("/v1/leases/<tag>")
@@ -132,14 +132,14 @@ def blueprint(issuing: Issuing) -> Blueprint:
         problems=(*_ISSUING_PROBLEMS, "lease-not-possible"),
         group="IDs",
         path={"tag": _TAG},
-        parameters=(_count_parameter(MOST_LEASED),),
+        parameters=(_count_parameter(MOST_LEASED, None),),
     )
     def lease(tag: str) -> Response:
         count = count_of(request.environ.get("QUERY_STRING", ""))
         touched = g.touched = []
-        leased = issuing.lease(g.principal, tag, count, touched)
-        ranges = [{"first": str(one[0]), "last": str(one[-1])} for one in leased.ranges]
-        body = {"tag": leased.tag, "ranges": ranges, "algorithm": leased.algorithm}
+        algorithm, batch = issuing.lease(g.principal, tag, count, touched)
+        ranges = [{"first": str(one[0]), "last": str(one[-1])} for one in batch.blocks]
+        body = {"tag": tag, "ranges": ranges, "algorithm": algorithm}
         return Response(orjson.dumps(body), content_type=JSON)
 
     @made.get("/v1/ids/<id>:decode")
@@ -148,20 +148,22 @@ def blueprint(issuing: Issuing) -> Blueprint:
         scope="issue",
         answers={200: Decoded},
         query=DecodeQuery,
-        problems=("bad-id",),
+        problems=("bad-id", "unknown-tag"),
         group="IDs",
         path={"id": _ID},
     )
     def decode_id(id: str, query: DecodeQuery) -> Response:
-        return Response(orjson.dumps(decode(id, query.sequence_bits)), content_type=JSON)
+        return Response(
+            orjson.dumps(issuing.decode(g.principal, id, query.tag, query.sequence_bits)), content_type=JSON
+        )
 
     return made
 
 
-def count_of(query: str) -> str:
-    """The text of `count` in a query string, `1` without it. Raises `bad-request` for any other key."""
+def count_of(query: str) -> str | None:
+    """The text of `count` in a query string, None without it. Raises `bad-request` for any other key."""
     if not query:
-        return "1"
+        return None
     # The one form that clients send; everything else is taken apart properly.
     if query.startswith("count=") and query[6:].isalnum() and query.isascii():
         return query[6:]
@@ -172,7 +174,7 @@ def count_of(query: str) -> str:
         if found is not None:
             raise problems.bad_request("count", value, "one value; it was given more than once")
         found = value
-    return "1" if found is None else found
+    return found
 
 
 @lru_cache(maxsize=256)
