@@ -6,6 +6,7 @@ an outage costs the requests under way at its start one timeout each, and the la
 """
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import ClusterError, ConnectionError, ResponseError
+from redis.exceptions import ClusterError, ConnectionError, RedisClusterException, ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -32,6 +33,8 @@ T = TypeVar("T")
 def client(address: Address, timeout_s: float = TIMEOUT_S) -> Any:
     """A redis-py client of the address's mode. Connects at once only to a cluster; raises as redis-py does.
 
+    A cluster's URL should name nodes enough that one of them is always there: it's asked for the others.
+
     timeout_s: for connecting and for each answer. A connection that the server has closed in the meantime is
     replaced once; a timeout is never waited for twice.
     """
@@ -49,7 +52,11 @@ def client(address: Address, timeout_s: float = TIMEOUT_S) -> Any:
     once = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
     if address.mode == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.nodes]  # type: ignore[no-untyped-call]
-        return RedisCluster(startup_nodes=nodes, retry=once, require_full_coverage=False, **login, **options)
+        made = RedisCluster(startup_nodes=nodes, retry=once, require_full_coverage=False, **login, **options)
+        # redis-py looks for the topology inside the command that failed, one timeout for each node that is
+        # away. Here that command fails at once, and the probe makes a client that looks for it.
+        made.nodes_manager.initialize = _left_to_the_probe  # type: ignore[method-assign]
+        return made
     options |= {"retry": once}
     if address.mode == "sentinel":
         asked = {"password": address.sentinel_password, **options, "retry": Retry(NoBackoff(), 0)}
@@ -57,6 +64,10 @@ def client(address: Address, timeout_s: float = TIMEOUT_S) -> Any:
         return sentinels.master_for(address.master, db=address.database, **login, **options)  # type: ignore[no-untyped-call]
     (host, port) = address.nodes[0]
     return redis.Redis(host=host, port=port, db=address.database, **login, **options)
+
+
+def _left_to_the_probe(*_: object, **__: object) -> None:
+    raise RedisClusterException(f"the cluster has changed: {sys.exception()}")
 
 
 def in_thread(function: Callable[[], None]) -> None:
