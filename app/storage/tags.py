@@ -162,15 +162,16 @@ class TagDirectory:
     def _ask(self, workspace_id: int, name: str) -> Tag | None:
         if self._l2_get and (tag := self._l2_get(workspace_id, name)):
             return tag
+        tag = self._row(workspace_id, name)
+        if tag and self._l2_put:
+            self._l2_put(tag)
+        return tag
+
+    def _row(self, workspace_id: int, name: str) -> Tag | None:
         query = _query().where(BizTag.workspace_id == workspace_id, BizTag.name == name)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        tag = _tag(row)
-        if self._l2_put:
-            self._l2_put(tag)
-        return tag
+        return _tag(row) if row else None
 
     def _under_overlay(self, known: _Known) -> Tag:
         if self._overlay is None:
