@@ -29,7 +29,7 @@ class Errors:
             environment=slot,
             default_integrations=False,
             auto_enabling_integrations=False,
-            send_default_pii=False,
+            # Nothing personal is sent: that is the default, and setting it is deprecated.
             include_local_variables=False,
             max_request_body_size="never",
             # The reports' own session pings and traces are not wanted: there are metrics and tracing.
@@ -44,11 +44,9 @@ class Errors:
         try:
             event, hint = sentry_sdk.utils.event_from_exception(error, client_options=self._client.options)
             event["level"] = "error"
-            known: dict[str, object] = {
-                key: str(value) for key, value in facts.items() if isinstance(value, str | int | float)
-            }
-            event["tags"] = {key: known.pop(key) for key in ("request_id", "trace_id") if key in known}
-            event["extra"] = dict[str, object](known)
+            told = {key: str(value) for key, value in facts.items() if isinstance(value, str | int | float)}
+            event["tags"] = {key: told.pop(key) for key in ("request_id", "trace_id") if key in told}
+            event["extra"] = dict(told)
             self._client.capture_event(event, hint)
         except Exception:  # noqa: S110  # a mistake in telling of a mistake must not become the third
             pass

@@ -42,11 +42,34 @@ def test_an_error_is_a_failed_dependency(serve):
         client(url).ask("events", "error")
 
 
+def test_a_timeout_is_the_clients_own_patience_with_a_service_that_says_nothing(serve):
+    _, url = serve()
+    started = time.monotonic()
+    with pytest.raises(DependencyFailedError, match="timed out"):
+        client(url).ask("events", "timeout", 0.4)
+    assert 0.4 <= time.monotonic() - started < 1.5
+    assert client(url).ask("events", "none").enabled, "the others are answered"
+
+
+def test_a_silent_answer_ends_when_its_client_is_gone(serve):
+    _, url = serve()
+    before = threading.active_count()
+    with pytest.raises(DependencyFailedError):
+        policies = client(url)
+        policies.ask("events", "timeout", 0.1)
+    policies.close()
+    deadline = time.monotonic() + 3
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert threading.active_count() <= before, "no thread of the service waits on"
+
+
 def test_a_downstream_that_allows_no_faults_answers_well(serve):
     _, url = serve(faults_allowed=False)
     started = time.monotonic()
     assert client(url).ask("events", "error") == Policy()
     assert client(url).ask("events", "slow;delay_s=5") == Policy()
+    assert client(url).ask("events", "timeout") == Policy()
     assert time.monotonic() - started < 2
 
 

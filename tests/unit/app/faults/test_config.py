@@ -1,17 +1,13 @@
-"""Injected faults: declared, refused where not allowed, marked on every answer they touch."""
+"""Faults that a release brings along: read, checked, refused where not allowed."""
 
-import itertools
 import json
-import time
 
 import pytest
 
 from app import settings as configuration
-from app.faults.causes import compute
-from app.faults.config import read_release_config
+from app.faults.config import MODES, read_release_config
 
 SLOW = {"kind": "dependency", "mode": "slow", "share": 0.2, "delay_s": 0.8}
-ERROR = {"kind": "dependency", "mode": "error", "share": 0.5}
 
 
 @pytest.fixture
@@ -78,6 +74,10 @@ def test_a_missing_setting_is_named(environment):
         ({"faults": [{**SLOW, "share": 1.5}]}, "share: 1.5"),
         ({"faults": [{**SLOW, "delay_s": 60}]}, "delay_s: 60"),
         ({"faults": [{"kind": "cpu", "share": 0.1, "sleep": 1}]}, "sleep"),
+        ({"faults": [{"kind": "cpu", "mode": "slow", "share": 0.1}]}, "mode: 'slow'"),
+        ({"faults": [{"kind": "db", "mode": "missing_index", "share": 1, "lookups": 0}]}, "lookups: 0"),
+        ({"faults": [{"kind": "cpu", "share": 0}]}, "share: 0"),
+        ({"faults": [SLOW] * 9}, "at most 8"),
     ],
 )
 def test_a_wrong_release_configuration_is_named(tmp_path, content, says):
@@ -90,42 +90,15 @@ def test_a_release_configuration_that_is_not_there_is_an_error(tmp_path):
         read_release_config(tmp_path / "none.json")
 
 
-def test_the_drawn_share_suffers_and_is_marked_and_the_rest_is_untouched(service_with):
-    draws = itertools.cycle([0.1, 0.9])
-    service = service_with([ERROR], draw=lambda: next(draws))
-    answers = [service.http.post("/v1/ids/events") for _ in range(10)]
-    assert [a.status_code for a in answers] == [503, 200] * 5
-    assert [a.headers.get("X-Fault-Injected") for a in answers] == ["dependency", None] * 5
-    assert service.metric('idgen_faults_injected_total{kind="dependency"') == 5
-    assert service.metric('idgen_faults_active{kind="dependency",mode="error"') == 0.5
+@pytest.mark.parametrize(("kind", "mode"), [(kind, mode) for kind, modes in MODES.items() for mode in modes])
+def test_every_kind_and_mode_can_be_configured_with_only_its_share(tmp_path, kind, mode):
+    fault = {"kind": kind, "mode": mode, "share": 0.5}
+    [read] = read_release_config(release_file(tmp_path, {"faults": [fault]})).faults
+    assert (read.kind, read.mode, read.share) == (kind, mode, 0.5)
 
 
-def test_a_slow_dependency_is_asked_to_be_slow_and_the_answer_is_marked_and_good(service_with):
-    service = service_with([SLOW])
-    answer = service.http.post("/v1/ids/events")
-    assert answer.status_code == 200
-    assert answer.headers["X-Fault-Injected"] == "dependency"
-    assert service.downstream.asked == ["slow;delay_s=0.8"]
-
-
-def test_two_faults_of_one_request_are_both_named(service_with):
-    service = service_with([{"kind": "cpu", "share": 1, "rounds": 7}, SLOW])
-    assert service.http.post("/v1/ids/events").headers["X-Fault-Injected"] == "cpu,dependency"
-    assert service.computed == [7]
-
-
-def test_faults_leave_health_and_metrics_alone(service_with):
-    service = service_with([ERROR, {"kind": "cpu", "share": 1}])
-    for path in ("/healthz", "/readyz", "/metrics"):
-        answer = service.http.get(path)
-        assert answer.status_code == 200
-        assert "X-Fault-Injected" not in answer.headers
-
-
-def test_the_cpu_fault_computes_in_proportion():
-    def cost(rounds: int) -> float:
-        started = time.process_time()
-        compute(rounds)
-        return time.process_time() - started
-
-    assert cost(200_000) > 3 * cost(20_000)
+def test_a_file_of_before_there_were_modes_means_what_it_meant(tmp_path):
+    faults = [{"kind": "cpu", "share": 1, "rounds": 7}, {"kind": "db", "share": 1, "rows": 3000}]
+    cpu, db = read_release_config(release_file(tmp_path, {"faults": faults})).faults
+    assert (cpu.mode, cpu.rounds) == ("compute", 7)
+    assert (db.mode, db.rows) == ("slow_plan", 3000)
