@@ -9,6 +9,7 @@ from flask import Blueprint, Response, g, request
 from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
+from werkzeug.routing import BaseConverter
 
 from app.issuing import MOST_LEASED, Form, Issuing
 from app.server import problems
@@ -100,11 +101,18 @@ _ISSUED = Content(
 )
 
 
+class TagConverter(BaseConverter):
+    """A tag in a path. Without a colon: /v1/ids/7:decode is another path, also for the wrong method."""
+
+    regex = "[^/:]+"
+
+
 def blueprint(issuing: Issuing) -> Blueprint:
     """The endpoints over the logic."""
     made = Blueprint("issuing", __name__)
+    made.record_once(lambda state: state.app.url_map.converters.setdefault("tag", TagConverter))
 
-    @made.post("/v1/ids/<tag>")
+    @made.post("/v1/ids/<tag:tag>")
     @operation(
         summary="Issue IDs",
         description="IDs that were never issued before. The more at once, the cheaper each.",
@@ -123,7 +131,7 @@ def blueprint(issuing: Issuing) -> Blueprint:
         answer = issuing.issue(g.principal, tag, 1 if count is None else count, form, touched)
         return Response(answer.body, 200, answer.headers, content_type=answer.content_type)
 
-    @made.post("/v1/leases/<tag>")
+    @made.post("/v1/leases/<tag:tag>")
     @operation(
         summary="Lease a range of IDs",
         description="For clients that hand out IDs themselves, at the speed of an addition.",
