@@ -1,12 +1,13 @@
 """/v1/groups: tags that belong together."""
 
-from flask import Blueprint, g, url_for
+from flask import Blueprint, Response, g, url_for
 from sqlalchemy import Engine
 
 from app.administration import groups
 from app.administration.groups import GroupNew, GroupPage, GroupPatch, GroupView
 from app.administration.names import NAME, Record
 from app.administration.paging import PageQuery
+from app.server.api.answer import with_headers
 from app.server.operation import operation
 
 _GROUP = "Groups"
@@ -38,9 +39,9 @@ def blueprint(engine: Engine, record: Record) -> Blueprint:
         problems=("bad-request", "already-exists", "database-unavailable"),
         group=_GROUP,
     )
-    def new(body: GroupNew) -> tuple[GroupView, int, dict[str, str]]:
+    def new(body: GroupNew) -> Response:
         made = groups.make(engine, g.principal, body, record)
-        return made, 201, {"Location": url_for("groups.get", name=made.name)}
+        return with_headers(made, {"Location": url_for("groups.get", name=made.name)}, 201)
 
     @api.get("/v1/groups/<name>")
     @operation(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from flask import Blueprint, g, url_for
+from flask import Blueprint, Response, g, url_for
 from sqlalchemy import Engine
 
 from app.administration import keys
@@ -11,6 +11,7 @@ from app.administration.keys import KeyMade, KeyNew, KeyPage, KeyPatch, KeyView
 from app.administration.names import Record
 from app.administration.paging import PageQuery
 from app.auth.keys import make
+from app.server.api.answer import with_headers
 from app.server.operation import operation
 
 _GROUP = "Keys"
@@ -52,9 +53,11 @@ def blueprint(
         description="The token is shown in this answer only. Scopes: `issue` IDs, `read` configuration and "
         "audit, `admin` to change both and keys, `operate` the service. Only who has `operate` can give it.",
     )
-    def new(body: KeyNew) -> tuple[KeyMade, int, dict[str, str]]:
+    def new(body: KeyNew) -> Response:
         made = keys.make(engine, g.principal, body, record, token=new_token(), now=now())
-        return made, 201, {"Location": url_for("keys.get", key_id=made.id), "Cache-Control": "no-store"}
+        return with_headers(
+            made, {"Location": url_for("keys.get", key_id=made.id), "Cache-Control": "no-store"}, 201
+        )
 
     @api.get("/v1/keys/<int:key_id>")
     @operation(

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from flask import Blueprint, g, url_for
+from flask import Blueprint, Response, g, url_for
 from sqlalchemy import Engine
 
 from app.administration.names import NAME, Record
 from app.administration.paging import PageQuery
 from app.administration.tags import Changed, Known
+from app.server.api.answer import with_headers
 from app.server.operation import operation
 from app.server.problems import ProblemError
 from app.snapshots import store
@@ -76,9 +77,9 @@ def blueprint(
         group=_GROUP,
         description="Keys and the positions of segments are not part of it.",
     )
-    def new(body: SnapshotNew) -> tuple[SnapshotView, int, dict[str, str]]:
+    def new(body: SnapshotNew) -> Response:
         made = counted("create", lambda: store.make(engine, g.principal, body, record))
-        return made, 201, {"Location": url_for("snapshots.get", name=made.name)}
+        return with_headers(made, {"Location": url_for("snapshots.get", name=made.name)}, 201)
 
     @api.get("/v1/snapshots/<name>")
     @operation(

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, g, request, url_for
+from flask import Blueprint, Response, g, request, url_for
 from sqlalchemy import Engine
 
 from app.administration import tags
 from app.administration.names import NAME, Record
 from app.administration.tags import Changed, Known, TagNew, TagPage, TagPatch, TagQuery, TagView
+from app.server.api.answer import with_headers
 from app.server.operation import operation
 
 _GROUP = "Tags"
@@ -48,9 +49,9 @@ def blueprint(engine: Engine, record: Record, changed: Changed, known: Known) ->
         group=_GROUP,
         description=_CHANGES,
     )
-    def new(body: TagNew) -> tuple[TagView, int, dict[str, str]]:
+    def new(body: TagNew) -> Response:
         made = tags.make(engine, g.principal, body, record, changed=changed, known=known)
-        return made, 201, {"Location": url_for("tags.get", name=made.name), **_etag(made)}
+        return with_headers(made, {"Location": url_for("tags.get", name=made.name), **_etag(made)}, 201)
 
     @api.get("/v1/tags/<name>")
     @operation(
@@ -62,9 +63,9 @@ def blueprint(engine: Engine, record: Record, changed: Changed, known: Known) ->
         path=_PATH,
         description="The answer's ETag is the tag's version, for If-Match.",
     )
-    def get(name: str) -> tuple[TagView, int, dict[str, str]]:
+    def get(name: str) -> Response:
         found = tags.get(engine, g.principal, name)
-        return found, 200, _etag(found)
+        return with_headers(found, _etag(found))
 
     @api.patch("/v1/tags/<name>")
     @operation(
@@ -78,11 +79,11 @@ def blueprint(engine: Engine, record: Record, changed: Changed, known: Known) ->
         parameters=(_IF_MATCH,),
         description=f"What is left out stays as it is. {_CHANGES}",
     )
-    def change(name: str, body: TagPatch) -> tuple[TagView, int, dict[str, str]]:
+    def change(name: str, body: TagPatch) -> Response:
         after = tags.change(
             engine, g.principal, name, body, record, matches=_matcher(), changed=changed, known=known
         )
-        return after, 200, _etag(after)
+        return with_headers(after, _etag(after))
 
     @api.delete("/v1/tags/<name>")
     @operation(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from flask import Blueprint, g, url_for
+from flask import Blueprint, Response, g, url_for
 from sqlalchemy import Engine
 
 from app.administration import workspaces
@@ -16,6 +16,7 @@ from app.administration.workspaces import (
     WorkspaceView,
 )
 from app.auth.keys import make
+from app.server.api.answer import with_headers
 from app.server.operation import operation
 
 _GROUP = "Workspaces"
@@ -52,9 +53,9 @@ def blueprint(
         description="For keys of the workspace `default`. The answer has the key of the workspace's first "
         "administrator, which is not shown again.",
     )
-    def new(body: WorkspaceNew) -> tuple[WorkspaceMade, int, dict[str, str]]:
+    def new(body: WorkspaceNew) -> Response:
         made = workspaces.make(engine, g.principal, body, record, new_token())
-        return made, 201, {"Location": url_for("workspaces.get", name=made.name)}
+        return with_headers(made, {"Location": url_for("workspaces.get", name=made.name)}, 201)
 
     @api.get("/v1/workspaces/<name>")
     @operation(
