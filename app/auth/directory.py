@@ -73,6 +73,7 @@ class KeyDirectory:
         self._known = Known(most_keys)
         self._lookups = KeyLimits(lookups_per_s, max(1.0, lookups_per_s), monotonic)
         self._due: set[bytes] = set()
+        self._unmarked: set[bytes] = set()
         self._looked_at = self._swept_at = self._database_failed_at = _NEVER
         self._looking_since: float | None = None
         self._hits: Tally[str] = Tally()
@@ -102,7 +103,8 @@ class KeyDirectory:
         """Call it when a revocation is committed or a key deleted: all learn of it. Never raises."""
         self._known.revoke(sha256, self._monotonic())
         if self._redis and self._l2:
-            self._l2.mark_revoked(sha256)
+            if not self._l2.mark_revoked(sha256):
+                self._unmarked.add(sha256)
             self._redis.publish(CHANNEL, b"revoked " + sha256.hex().encode())
 
     def changed(self, sha256: bytes) -> None:
@@ -130,7 +132,10 @@ class KeyDirectory:
 
     def tick(self) -> None:
         """Learn of revocations, check the keys in use, forget the idle ones, tell the hits."""
+        if self._redis:
+            self._redis.wake()
         self._look_for_revocations()
+        self._mark_revoked()
         self._check_due()
         now = self._monotonic()
         if now - self._swept_at >= SWEEP_S:
@@ -208,9 +213,14 @@ class KeyDirectory:
         for sha256 in found:
             if not self._known.is_revoked(sha256):
                 self._known.revoke(sha256, started)
-                if self._l2:
-                    self._l2.mark_revoked(sha256)  # whoever revoked it may not have reached Redis
+                self._unmarked.add(sha256)  # whoever revoked it may not have reached Redis
         self._looked_at, self._database_failed_at = started, _NEVER
+
+    def _mark_revoked(self) -> None:
+        """What Redis held when it went away it may hold when it's back: each mark is tried until it's taken."""
+        for sha256 in list(self._unmarked):
+            if self._l2 is None or self._l2.mark_revoked(sha256) or not self._known.is_revoked(sha256):
+                self._unmarked.discard(sha256)
 
     def _check_due(self) -> None:
         due, self._due = [digest for digest in self._due.copy() if digest in self._known.entries], set()

@@ -115,6 +115,11 @@ class Cache:
             self._probe()
         return self.up
 
+    def wake(self) -> None:
+        """Have a probe started if one is due: someone should call this now and then, lest a request has to."""
+        if not self._breaker.closed and self._breaker.probe_due():
+            self._start_probe()
+
     def get(self, key: str) -> bytes | None:
         """The value; None when there is none or Redis is away."""
         return self._call("get", lambda c: c.get(key))
@@ -164,8 +169,7 @@ class Cache:
     def _call(self, operation: str, do: Callable[[Any], T]) -> T | None:
         client = self._client
         if client is None or not self._breaker.closed:
-            if self._breaker.probe_due():
-                self._start_probe()
+            self.wake()
             self._on_call(operation, "skipped")
             return None
         try:

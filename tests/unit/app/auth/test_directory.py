@@ -141,6 +141,18 @@ def test_a_mark_that_a_failover_lost_lets_nobody_in(world):
     assert refusal(third) == "key-revoked" and refusal(world.directory()) == "key-revoked"
 
 
+def test_a_redis_that_was_away_at_the_revocation_learns_of_it_when_it_is_back(world):
+    world.database.add(TOKEN)
+    here = world.directory(listening=False)
+    assert refusal(here) == ""
+    world.shared.away = True
+    here.revoked(world.database.revoke(TOKEN))
+    here.tick()
+    world.shared.away = False
+    here.tick()
+    assert refusal(world.directory()) == "key-revoked"
+
+
 def test_a_missed_message_is_made_good_from_redis_while_the_database_is_away(world):
     world.database.add(TOKEN)
     here, there = world.directory(), world.directory(listening=False)

@@ -65,6 +65,22 @@ def test_redis_that_is_away_at_the_start_is_found_later(cache, server, clock):
     assert cache.up
 
 
+def test_it_comes_back_without_any_request(cache, server, clock):
+    cache.start()
+    server.away = True
+    cache.get("a")
+    server.away = False
+    cache.wake()
+    assert not cache.up
+    clock.now += connect.PAUSE_S
+    cache.wake()
+    assert cache.up
+    clients = server.clients
+    clock.now += connect.PAUSE_S
+    cache.wake()
+    assert server.clients == clients
+
+
 def test_a_refused_write_doesnt_stop_the_reads(cache, server):
     cache.start()
     cache.put("a", b"1", 10)
