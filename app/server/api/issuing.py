@@ -11,6 +11,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 from werkzeug.routing import BaseConverter
 
+from app.ids.model import MOST_INT64
 from app.issuing import MOST_LEASED, Form, Issuing
 from app.server import problems
 from app.server.operation import JSON, Content, operation
@@ -22,9 +23,23 @@ FORMS: dict[str, Form] = {
     "application/octet-stream": "octets",
 }
 _TAG = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}
+
+
+def _decimal_up_to(most: int) -> str:
+    """A regular expression of the numbers from 0 to `most`, without leading zeros."""
+    digits = str(most)
+    rest = len(digits) - 1
+    ways = ["0", f"[1-9][0-9]{{0,{rest - 1}}}", digits]
+    for at, digit in enumerate(digits):
+        low, high = int(at == 0), int(digit) - 1
+        if high >= low:
+            ways.append(f"{digits[:at]}[{low}-{high}][0-9]{{{rest - at}}}")
+    return "|".join(ways)
+
+
 _ID = {
     "type": "string",
-    "pattern": "^([0-9]{1,19}|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$",
+    "pattern": f"^({_decimal_up_to(MOST_INT64)}|[0-9A-Fa-f]{{8}}(-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}})$",
     "description": "a decimal number up to 2^63 - 1, or a UUID",
 }
 _ISSUING_PROBLEMS = ("bad-count", "bad-request", "unknown-tag", "tag-disabled", "tag-exhausted",
@@ -110,7 +125,7 @@ class TagConverter(BaseConverter):
 def blueprint(issuing: Issuing) -> Blueprint:
     """The endpoints over the logic."""
     made = Blueprint("issuing", __name__)
-    made.record_once(lambda state: state.app.url_map.converters.setdefault("tag", TagConverter))
+    made.record_once(lambda state: state.app.url_map.converters.update(tag=TagConverter))
 
     @made.post("/v1/ids/<tag:tag>")
     @operation(

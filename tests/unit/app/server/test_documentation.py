@@ -53,6 +53,29 @@ def test_every_route_is_documented_with_every_answer(world):
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("0", True),
+        ("00", False),
+        (str(2**63 - 1), True),
+        (str(2**63), False),
+        ("9223372036854775799", True),
+        ("9223372036854775810", False),
+        ("8999999999999999999", True),
+        ("9999999999999999999", False),
+        ("99999999999999999", True),
+        ("10000000000000000000", False),
+    ],
+)
+def test_the_documented_pattern_of_ids_is_exactly_what_is_decoded(world, text, allowed):
+    parameter = world.get("/openapi.json", key=None).json["paths"]["/v1/ids/{id}:decode"]["get"][
+        "parameters"
+    ][0]
+    assert bool(re.fullmatch(parameter["schema"]["pattern"].strip("^$"), text)) == allowed
+    assert (world.get(f"/v1/ids/{text}:decode").status_code == 200) == allowed
+
+
 def test_every_schema_is_one_and_every_reference_leads_somewhere(world):
     answer = world.get("/openapi.json", key=None)
     known = {
