@@ -109,7 +109,7 @@ class Issuing:
         touched: list[str] | None = None,
     ) -> Answer:
         """`count` new IDs in a form of HTTP. Raises ProblemError. touched: gets the faults that struck."""
-        return self._issue(principal, tag, count, _ANSWERS[form], touched)
+        return self._issue(principal, tag, count, ANSWERS[form], touched)
 
     def batch(
         self, principal: Any, tag: str, count: int, touched: list[str] | None = None
@@ -277,7 +277,7 @@ def _as_it_is(algorithm: str, batch: Batch) -> tuple[str, Batch]:
     return algorithm, batch
 
 
-_ANSWERS: Mapping[str, Callable[[str, Batch], Answer]] = {
+ANSWERS: Mapping[str, Callable[[str, Batch], Answer]] = {
     "json": _as_json, "ndjson": _as_ndjson, "octets": _as_octets,
 }  # fmt: skip
 

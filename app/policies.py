@@ -63,6 +63,11 @@ class Policies:
         self._cache[tag] = (now, policy)
         return policy
 
+    def fresh(self, tag: str) -> Policy | None:
+        """The policy from the cache; None when `of` would have to ask."""
+        hit = self._cache.get(tag)
+        return hit[1] if hit and self._monotonic() - hit[0] < FRESH_S else None
+
     def ask(self, tag: str, fault: str, timeout_s: float = DIRECT_TIMEOUT_S) -> Policy:
         """Past the cache, with a fault asked for: `error`, `slow;delay_s=0.8` or `timeout`."""
         return self._ask(tag, {FAULT_HEADER: fault}, timeout_s)

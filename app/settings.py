@@ -35,13 +35,14 @@ class Settings(BaseSettings):
     workers: int = Field(2, ge=1, le=4, description="gunicorn processes; a slot has four worker ids")
     threads: int = Field(16, ge=1, le=64)
     datacenter: int = Field(0, ge=0, le=7)
-    host_index: int = Field(ge=0, le=31)
     faults_allowed: bool = False
     release_config: Path | None = None
     downstream_url: str = "http://127.0.0.1:8099"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     auth: Literal["required", "off"] = "required"
-    etcd_url: str | None = Field(None, pattern=r"^https?://[^/\s]+$", description="leases and configuration")
+    key_rate_per_s: float = Field(0, ge=0, description="requests of one API key at this server; 0: no limit")
+    key_burst_s: float = Field(2, gt=0, le=60, description="of that rate at once")
+    etcd_url: str = Field(description="leases and configuration: http://A:2379,http://B:2379")
     redis_url: SecretStr | None = Field(
         None, description="redis://, redis+sentinel://H1:P,H2:P/NAME or redis+cluster://H1:P,H2:P"
     )

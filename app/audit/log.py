@@ -65,6 +65,11 @@ class AuditLog:
         """Begin to write; reads back first what an earlier stop left behind."""
         self._writer.start()
 
+    @property
+    def queued(self) -> int:
+        """Events that wait to be written."""
+        return len(self._queue)
+
     def each_second(self, tick: Callable[[bool], None]) -> None:
         """Call `tick(False)` about once a second from the writer, and `tick(True)` at the stop."""
         self._ticks.append(tick)

@@ -99,6 +99,15 @@ class KeyDirectory:
         self._used.add(principal.key_id)
         return principal
 
+    def known(self, token: str) -> Principal | None:
+        """Who calls, as far as memory alone can say so now; None: ask `authenticate`."""
+        entry = self._known.entries.get(keys.digest(token)) if token.isascii() else None
+        if entry is None or self._now() >= entry.expires_at or self._monotonic() >= entry.fresh_until:
+            return None
+        self._hits.add("l1")
+        self._used.add(entry.principal.key_id)
+        return entry.principal
+
     def revoked(self, sha256: bytes) -> None:
         """Call it when a revocation is committed or a key deleted: all learn of it. Never raises."""
         self._known.revoke(sha256, self._monotonic())

@@ -8,7 +8,7 @@ import re
 from typing import Any, NamedTuple
 
 _KEY = "plumbline.context"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", re.ASCII)
 
 
@@ -32,8 +32,8 @@ def of(environ: dict[str, Any]) -> RequestContext:
     if known is not None:
         return known
     new = os.urandom(40).hex()
-    request_id = environ.get("HTTP_X_REQUEST_ID")
-    if request_id is None or not _REQUEST_ID.fullmatch(request_id):
+    request_id = environ.get("HTTP_XREQUEST_ID")
+    if request_id is None or not REQUEST_ID.fullmatch(request_id):
         request_id = new[:32]
     trace_id, flags = new[32:64], "00"
     given = environ.get("HTTP_TRACEPARENT")

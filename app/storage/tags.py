@@ -131,6 +131,13 @@ class TagDirectory:
             return self._under_overlay(hit)  # stale, but tags change seldom and IDs matter more
         return self._keep(key, now, tag)
 
+    def fresh(self, workspace_id: int, name: str) -> Tag | None:
+        """The tag as memory has it; None when `find` would have to ask somebody."""
+        hit = self._known.get((workspace_id, name))
+        if hit is None or self._monotonic() - hit.read_at >= self._fresh_s:
+            return None
+        return self._under_overlay(hit)
+
     def forget(self, workspace_id: int, name: str) -> None:
         """Look the tag up anew next time: it was changed, made or removed."""
         key = (workspace_id, name)

@@ -131,9 +131,9 @@ class Issuing:
         """Count one range fetched (`ok`) or not (`error`)."""
         self._loads(outcome).inc()
 
-    def preload(self, outcome: str) -> None:
-        """Count one range fetched ahead: `ok`, `error`, or `late` when a request waited for it."""
-        self._preloads(outcome).inc()
+    def preload(self, outcome: str, times: int = 1) -> None:
+        """Count ranges fetched ahead: `ok`, `error`, or `late` when a request waited for it."""
+        self._preloads(outcome).inc(times)
 
     def segment_usage(self, tag: str, ratio: float) -> None:
         """Show how far a tag's current segment is used."""

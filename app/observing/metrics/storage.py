@@ -73,6 +73,6 @@ class Storage:
         """Count one look-up in Redis: `hit`, `miss` or `error`."""
         self._families["idgen_cache_requests_total"](cache, outcome).inc()
 
-    def key_found(self, level: str) -> None:
-        """Count one key look-up by the level that had it: `l1`, `l2`, `database`, `none`."""
-        self._levels(level).inc()
+    def key_found(self, level: str, times: int = 1) -> None:
+        """Count key look-ups by the level that had it: `l1`, `l2`, `database`, `none`."""
+        self._levels(level).inc(times)
