@@ -110,7 +110,7 @@ class FakeEtcd:
 
     def _end(self, lease: int) -> None:
         self.leases.pop(lease, None)
-        keys = [key for key, entry in self.kept.items() if entry.lease == lease]
+        keys = [key for key, entry in list(self.kept.items()) if entry.lease == lease]
         if keys:
             self.revision += 1
         for key in keys:

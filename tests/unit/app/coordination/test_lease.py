@@ -387,3 +387,69 @@ def test_after_release_nothing_is_acquired_any_more(process):
     one.stop()
     with pytest.raises(NotHeldError, match="stopping"):
         one.lease.acquire()
+
+
+def test_the_file_never_promises_more_than_survives_the_loss_of_the_host(fleet, process):
+    one = process()
+    durable = one.lease.acquire().durable_until_ms
+    assert one.lease.reserve(durable - 1_000) == durable
+    assert one.lease._file.state.used_until_ms == durable
+
+
+def test_the_state_of_a_copied_directory_is_not_believed(fleet, process, tmp_path):
+    """A cloned machine must neither end the lease of the one it was cloned from nor use its milliseconds."""
+    one = process("a")
+    one.lease.acquire()
+    assert one.use()
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "clone" / "lease-0").write_bytes((tmp_path / "a" / "lease-0").read_bytes())
+    clone = process("clone")
+    assert clone.lease.acquire().worker == 1
+    assert one.lease.renew() and one.use()
+
+
+def test_processes_that_start_together_each_find_a_state_file_of_their_own(fleet, process):
+    before = [process("a") for _ in range(4)]
+    ids = {one.lease.acquire().worker for one in before}
+    for one in before:
+        one.stop()
+    after = [process("a") for _ in range(4)]
+    assert {one.lease.acquire().worker for one in after} == ids
+
+
+def test_a_torn_state_file_is_as_good_as_none(fleet, process, tmp_path):
+    one = process("a")
+    one.lease.acquire()
+    one.use()
+    one.stop()
+    (tmp_path / "a" / "lease-0").write_bytes(b'{"datacenter": 0, "wor')
+    fleet.world.now += 0.001
+    again = process("a")
+    assert again.lease.acquire().worker == 0, "etcd knows it as returned"
+    assert again.use()
+
+
+def test_the_thread_acquires_renews_and_acquires_again(fleet, tmp_path):
+    from app.coordination.lease import WorkerLease
+    from tests.unit.app.coordination.waiting import until
+
+    events = []
+    lease = WorkerLease(
+        fleet.etcd, fleet.epochs.table, datacenter=3, holder="p", directory=tmp_path, ttl_s=3,
+        interval_s=0.02, on_event=lambda kind, detail: events.append(kind), monotonic=lambda: fleet.world.now,
+    )  # fmt: skip
+    fleet.etcd.away = True
+    lease.start()
+    until(lambda: "renewed_failed" in events, "told that etcd is away")
+    fleet.etcd.away = False
+    until(lease.usable, "acquired")
+    first = lease.tenure
+    calls = fleet.etcd.calls
+    until(lambda: fleet.etcd.calls > calls + 6, "renewed")
+    assert lease.tenure is first
+    fleet.world.now += 4
+    until(lambda: lease.tenure not in (None, first), "acquired again")
+    assert lease.tenure.worker == first.worker and lease.usable()
+    lease.release(0)
+    assert not lease.usable() and events[-1] == "released"
+    assert not [key for key in fleet.etcd.kept if key.startswith("/idgen/workers/3/")]

@@ -18,7 +18,7 @@ MEMORY = Path("/dev/shm")  # thousands of syncs to a disk would say nothing more
 
 
 class Histories(RuleBasedStateMachine):
-    """Two hosts, up to four processes, three worker ids.
+    """Two hosts, up to four processes, two worker ids.
 
     etcd may lose everything, or come back as it was earlier, but not while Postgres hasn't been told yet what
     etcd alone has confirmed: one store at least must have kept its word.
@@ -27,9 +27,11 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
-        self.fleet = Fleet()
+        self.fleet = Fleet(free=(0, 1))
         self.backup = self.fleet.etcd.snapshot()
         self.clocks_agree = True
+        for host in "ab":
+            self.start(host)
 
     def teardown(self) -> None:
         for process in list(self.fleet.processes):
@@ -42,6 +44,9 @@ class Histories(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.fleet.processes) < 4)
     @rule(host=st.sampled_from("ab"))
+    def begin(self, host):
+        self.start(host)
+
     def start(self, host):
         self.acquire_for(Process(self.fleet, Path(self._folder.name) / host))
 
@@ -62,18 +67,11 @@ class Histories(RuleBasedStateMachine):
         if one := self.one(which):
             one.lease.renew()
 
-    @rule(which=WHICH, times=st.integers(1, 3), step_s=st.sampled_from([0.001, 0.5, 2.9]))
-    def use(self, which, times, step_s):
-        for _ in range(times):
-            if one := self.one(which):
-                one.use()
-            self.fleet.world.now += step_s
-
-    @rule()
-    def all_use_and_some_did_not_notice(self):
+    @rule(step_s=st.sampled_from([0.001, 0.5, 2.9]))
+    def all_notice_their_tenure_and_use_it(self, step_s):
         for one in self.fleet.processes:
-            one.use_stale()
             one.use()
+        self.fleet.world.now += step_s
 
     @rule(which=WHICH)
     def stop(self, which):
@@ -153,6 +151,11 @@ class Histories(RuleBasedStateMachine):
         self.clocks_agree = False
 
     @invariant()
+    def no_millisecond_is_used_twice(self):
+        for one in self.fleet.processes:
+            one.use_stale()  # the fleet's record refuses a second user
+
+    @invariant()
     def no_worker_id_has_two_holders(self):
         if self.clocks_agree:
             usable = [p.worker for p in self.fleet.processes if p.lease.usable()]
@@ -160,4 +163,4 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)
+TestHistories.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
