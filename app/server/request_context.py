@@ -32,7 +32,7 @@ def of(environ: dict[str, Any]) -> RequestContext:
     if known is not None:
         return known
     new = os.urandom(40).hex()
-    request_id = environ.get("HTTP_XREQUEST_ID")
+    request_id = environ.get("HTTP_X_REQUEST_ID")
     if request_id is None or not REQUEST_ID.fullmatch(request_id):
         request_id = new[:32]
     trace_id, flags = new[32:64], "00"
