@@ -78,7 +78,9 @@ def _check(running: str, to: str, as_json: bool) -> int:
     known = revisions.all_revisions()
     for option, value in (("--running", running), ("--to", to)):
         if value not in {one.id for one in known}:
-            raise ValueError(f"{option}: {value!r} is not known; allowed: {', '.join(one.id for one in known)}")
+            raise ValueError(
+                f"{option}: {value!r} is not known; allowed: {', '.join(one.id for one in known)}"
+            )
     verdict = safety.judge(running, to, known, revisions.statements)
     if as_json:
         print(json.dumps(verdict.as_json()))
@@ -88,7 +90,7 @@ def _check(running: str, to: str, as_json: bool) -> int:
     else:
         print(f"unsafe: the schema of {to} while {running} runs")
         for one in verdict.unsafe:
-            print(f"  revision {one.revision} ({one.phase}): {one.reason}\n    {one.sql or 'the whole revision'}")
+            print(f"  revision {one.revision} ({one.phase}): {one.reason}\n    {one.sql or '(all of it)'}")
     return DONE if verdict.safe else UNSAFE
 
 

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 
 from app.migrate.revisions import Revision
 
+UNKNOWN = "is not of a form known to be safe"
+REFUSES = "a constraint refuses rows that the running version may write"
 _NAME = r'"?([a-z_][a-z0-9_]*)"?'
 _HARMLESS = re.compile(
     r"CREATE (TABLE|(OR REPLACE )?FUNCTION|TRIGGER)|INSERT INTO|UPDATE |COMMENT ON", re.IGNORECASE
@@ -99,38 +101,36 @@ def _reason(statement: str, tables: set[str], columns: set[str], widens: Sequenc
         return _alteration(alter[2].strip(), columns, widens)
     if _HARMLESS.match(statement):
         return None
-    return "is not of a form known to be safe"
+    return UNKNOWN
 
 
 def _alteration(action: str, columns: set[str], widens: Sequence[str]) -> str | None:
     if added := _ADD_COLUMN.match(action):
         columns.add(added[1].lower())
-        rest = added[2].upper()
-        if "NOT NULL" in rest and "DEFAULT" not in rest:
-            return "a column NOT NULL without a default refuses the running version's inserts"
-        return "a unique column refuses rows that the running version may write" if "UNIQUE" in rest else None
+        return _column(added[2].upper())
     if dropped := _DROP_CONSTRAINT.match(action):
-        if dropped[1] in widens:
-            return None
-        return "drops a constraint that the running version may count on"
+        return None if dropped[1] in widens else "drops a constraint that the running version may count on"
     if constraint := _ADD_CONSTRAINT.match(action):
         # On a column that this revision adds it can't meet a row of the running version but with the default.
         own = constraint[2].partition("REFERENCES")[0]
-        if constraint[1] in widens or any(re.search(rf"\b{column}\b", own) for column in columns):
-            return None
-        return "a constraint refuses rows that the running version may write"
-    for pattern, reason in _KNOWN_UNSAFE:
-        if re.search(pattern, action, re.IGNORECASE):
-            return reason
-    return "is not of a form known to be safe"
+        on_new = any(re.search(rf"\b{column}\b", own) for column in columns)
+        return None if on_new or constraint[1] in widens else REFUSES
+    reasons = (reason for pattern, reason in _KNOWN_UNSAFE if re.search(pattern, action, re.IGNORECASE))
+    return next(reasons, UNKNOWN)
+
+
+def _column(rest: str) -> str | None:
+    if "NOT NULL" in rest and "DEFAULT" not in rest:
+        return "a column NOT NULL without a default refuses the running version's inserts"
+    return REFUSES if re.search(r"\b(UNIQUE|PRIMARY KEY)\b", rest) else None
 
 
 _KNOWN_UNSAFE = (
-    (r"^DROP COLUMN", "drops a column that the running version may use"),
+    (r"^DROP (COLUMN|TABLE)", "drops a column that the running version may use"),
     (r"^RENAME", "renames what the running version uses"),
     (r"SET NOT NULL", "NOT NULL refuses rows that the running version may write"),
     (r"(SET DATA )?TYPE ", "changes a type that the running version uses"),
-    (r"^ADD CONSTRAINT .* (UNIQUE|PRIMARY KEY)", "a unique constraint refuses rows that it may write"),
+    (r"^ADD CONSTRAINT .* (UNIQUE|PRIMARY KEY)", REFUSES),
 )
 
 

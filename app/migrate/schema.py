@@ -111,9 +111,7 @@ def _until_contract(missing: Sequence[revisions.Revision]) -> Sequence[revisions
 def _record(connection: Connection) -> None:
     missing = {one.id for one in revisions.after(current(connection))}
     applied = [
-        {"revision": one.id, "phase": one.phase}
-        for one in revisions.all_revisions()
-        if one.id not in missing
+        {"revision": one.id, "phase": one.phase} for one in revisions.all_revisions() if one.id not in missing
     ]
     connection.execute(insert(SchemaHistory).values(applied).on_conflict_do_nothing())
 

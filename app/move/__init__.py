@@ -1,0 +1,1 @@
+"""Moves an existing database of an ID service into this schema, so that no ID is issued again."""
