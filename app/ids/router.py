@@ -56,8 +56,7 @@ class Switch:
 class Router:
     """A thread-safe choice among the algorithms of one tag, best first.
 
-    monotonic: seconds. on_switch: told of every change; it must not block, and what it raises is the caller's
-    to meet. Any exception of an algorithm counts as "can't", except for a count that is wrong everywhere.
+    monotonic: seconds. on_switch: told of every change, in order; it must neither block nor raise. Any exception of an algorithm counts as "can't", except for a count that is wrong everywhere.
     """
 
     def __init__(
@@ -158,6 +157,7 @@ class Router:
             self._switches += 1
             if not back:
                 self._retry_at = self._monotonic() + self._retry_after_s
-        reason = "it can issue again" if back else str(failed[before]) or type(failed[before]).__name__
-        names = self._chain[before].name, self._chain[place].name
-        self._on_switch(Switch(self._tag, *names, reason, back))
+            reason = "it can issue again" if back else str(failed[before]) or type(failed[before]).__name__
+            names = self._chain[before].name, self._chain[place].name
+            # Told under the lock, so that switches are told in the order in which they happened.
+            self._on_switch(Switch(self._tag, *names, reason, back))
