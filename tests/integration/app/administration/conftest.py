@@ -107,7 +107,8 @@ class Service:
     """The blueprints in an application, as the service puts them together, and a client of it."""
 
     def __init__(self, engine, state_dir) -> None:
-        self.engine, self.changed, self.counted, self.reloads = engine, [], [], []
+        self.engine, self.state_dir = engine, state_dir
+        self.changed, self.counted, self.reloads = [], [], []
         write, write_once = store.writers(engine)
         self.audit = AuditLog(
             write, write_once=write_once, spool_dir=state_dir, context=self._context, retry_s=0.2

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from app.audit import spool
 from app.audit.event import BadEventError, Event, bounded
-from app.audit.key_use import KeyUse
 from app.audit.log import unique_times
 
 AT = datetime(2026, 11, 22, 8, 0, 0, 123456, tzinfo=UTC)
@@ -81,25 +80,3 @@ def test_times_of_one_process_differ_even_when_the_clock_stands_or_steps_back():
     now = unique_times(lambda: next(clock))
     times = [now() for _ in range(4)]
     assert times == sorted(set(times)) and times[-1] == AT + timedelta(seconds=1)
-
-
-def test_a_keys_use_is_one_event_a_minute_and_nothing_is_left_at_the_stop():
-    clock, recorded = [600.0], []
-
-    def record(action, target, result, **more) -> None:
-        recorded.append((action, target, more["workspace_id"], more["actor"], more["detail"]["requests"]))
-
-    use = KeyUse(record, lambda: clock[0])
-    use.flush()
-    for _ in range(1_000):
-        use.used(1, 7, "shop")
-    use.used(2, 8, "other", requests=5)
-    clock[0] = 659.0
-    use.flush()
-    assert recorded == []
-    clock[0] = 660.0
-    use.flush()
-    assert recorded == [("key.used", "key/7", 1, "key:shop", 1_000), ("key.used", "key/8", 2, "key:other", 5)]
-    use.used(1, 7, "shop")
-    use.flush(last=True)
-    assert recorded[-1] == ("key.used", "key/7", 1, "key:shop", 1)
