@@ -10,6 +10,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app import versions
+from app.cache import address
+from app.coordination import etcd
 from app.faults.config import ReleaseConfig, read_release_config
 
 PREFIX = "PLUMBLINE_"
@@ -54,9 +56,9 @@ class Settings(BaseSettings):
     grpc_tls_cert: Path | None = None
     grpc_tls_key: Path | None = None
     otlp_url: str | None = Field(None, description="an OTLP/HTTP collector; no tracing without")
-    trace_share: float = Field(0.01, ge=0, le=1, description="share of requests traced that bring no decision")
+    trace_share: float = Field(0.01, ge=0, le=1, description="share traced of requests without a decision")
     sentry_dsn: SecretStr | None = None
-    jobs_dir: Path | None = Field(None, description="where finished exports are kept; no export jobs without")
+    jobs_dir: Path | None = Field(None, description="of finished exports; no exports without")
 
     @field_validator("version")
     @classmethod
@@ -65,6 +67,19 @@ class Settings(BaseSettings):
         stamp = versions.stamped()
         if stamp not in (None, value):
             raise ValueError(f"{value!r} is not the version of this bundle, which is {stamp}")
+        return value
+
+    @field_validator("etcd_url")
+    @classmethod
+    def _etcd(cls, value: str) -> str:
+        etcd.endpoints(value)
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            address.parse(value.get_secret_value())
         return value
 
     @field_validator("database_url")
@@ -108,6 +123,6 @@ def load() -> tuple[Settings, ReleaseConfig]:
 def _line(error: "object") -> str:
     assert isinstance(error, dict)
     name = PREFIX + ".".join(str(part) for part in error["loc"]).upper()
-    secret = name.endswith("DATABASE_URL")
+    secret = name.endswith(("DATABASE_URL", "REDIS_URL", "SENTRY_DSN"))
     value = "" if error["type"] == "missing" or secret else f" {error['input']!r}"
     return f"{name}:{value} {error['msg'].removeprefix('Value error, ')}"

@@ -9,6 +9,7 @@ as in gthread, with what was read given to the parser.
 import contextlib
 import selectors
 import socket
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -40,6 +41,12 @@ class ServiceWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """The application, and what it has to answer at once."""
         super().load_wsgi()
         self._instant = getattr(self.wsgi, "instant", None)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM: gRPC drains while HTTP does, since both share the time that there is."""
+        if self.alive and (drain := getattr(self.wsgi, "drain", None)):
+            threading.Thread(target=drain, name="drain", daemon=True).start()
+        super().handle_exit(sig, frame)
 
     def accept(self, listener: Any) -> None:
         """A new connection waits in the poller for its first request, like a kept one."""

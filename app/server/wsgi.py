@@ -1,15 +1,26 @@
 """What gunicorn imports in each worker, after the fork: `app.server.wsgi:app`."""
 
+import os
+
 from app import settings as configuration
+from app.observing import errors, tracing
+from app.observing.metrics import Metrics
 from app.server import logs
 from app.server.application import create_app
-from app.server.metrics import Metrics
-from app.server.runtime import Runtime
+from app.server.problem_kinds import KINDS
+from app.serving.runtime import Runtime
 
 _settings, _release = configuration.load()
-logs.configure(_settings.log_level, slot=_settings.slot, version=_settings.version)
-runtime = Runtime(_settings, _release, Metrics(_settings.slot, _settings.version))
+_where = {"slot": _settings.slot, "version": _settings.version}
+_dsn = _settings.sentry_dsn.get_secret_value() if _settings.sentry_dsn else None
+_errors = errors.start(_dsn, **_where)
+logs.configure(_settings.log_level, report=_errors.report if _errors else None, **_where)
+_traces = tracing.start(_settings.otlp_url, share=_settings.trace_share, process=os.getpid(), **_where)
+runtime = Runtime(_settings, _release, Metrics(**_where, slugs=KINDS), _traces)
 app = create_app(runtime)
+# What the worker's event loop answers by itself, and what it calls when it is asked to stop.
+app.instant = runtime.instant  # type: ignore[attr-defined]
+app.drain = runtime.drain  # type: ignore[attr-defined]
 runtime.start()
 # Importing this comes before accepting connections, so a worker that starts normally never answers "not
 # ready" while its sibling is. When the database is away it serves after a moment all the same, and says so.

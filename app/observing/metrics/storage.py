@@ -1,6 +1,7 @@
 """Metrics of the database pool and of what Redis and memory spare it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from app.observing.metrics.series import Families, Metric
 
@@ -50,7 +51,7 @@ class Storage:
         self._acquire = families["idgen_db_pool_acquire_seconds"]()
         self._levels = families["idgen_key_cache_hits_total"]
 
-    def pool(self, numbers: Mapping[str, int]) -> None:
+    def pool(self, numbers: Mapping[str, Any]) -> None:
         """Show this process's connections, as the pool's `numbers` gives them."""
         for name, value in numbers.items():
             self._families[f"idgen_db_pool_{name}"]().set(value)
