@@ -3,21 +3,24 @@
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.coordination.lease import WorkerIdsExhaustedError
 from app.ids import Generator, IdsUnavailableError, encoding
 from app.ids.layout import Layout
 from app.ids.model import Batch, Id
 from app.ids.segment import DoubleBuffer
 from app.observing import tracing
+from app.plugins.registry import UnknownPluginError
 from app.policies import DependencyFailedError, Policy
 from app.server import problems
 from app.server.logs import logger
+from app.server.problem_kinds import KINDS
 from app.server.problems import ProblemError
 from app.storage.segments import SegmentExhaustedError
 from app.storage.tags import Tag
@@ -25,6 +28,13 @@ from app.tag_config import MOST_IDS, TagConfig
 
 MOST_LEASED = 10_000_000
 """IDs of one lease at most."""
+
+MEANINGS: Mapping[type[Exception], str] = {
+    SegmentExhaustedError: "tag-exhausted",
+    WorkerIdsExhaustedError: "worker-ids-exhausted",
+    UnknownPluginError: "ids-unavailable",
+}
+"""Which problem an error is, wherever in the chain of causes it stands."""
 
 _LONGEST_COUNT = 12  # digits; more is refused before it is read as a number
 _TAG = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -78,7 +88,7 @@ class Issuing:
     """tags: by workspace and name. router_for: a tag's router; may raise a ProblemError (`not-ready`).
     ranges: that many IDs of a segment tag, which nobody else has or gets. observed: told the algorithm
     (`none` when it failed), the outcome (ok, refused, error), seconds and IDs of each request; leased: the
-    outcome and IDs. slugs: which problem an error means, wherever in the chain of causes it stands.
+    outcome and IDs. slugs: as MEANINGS.
     """
 
     def __init__(
@@ -97,8 +107,7 @@ class Issuing:
         self._tags, self._router_for, self._ranges = tags, router_for, ranges
         self._policies, self._injector = policies, injector
         self._observed, self._leased, self._monotonic = observed, leased, monotonic
-        self._slugs: dict[type[Exception], str] = {SegmentExhaustedError: "tag-exhausted"}
-        self._slugs.update(slugs or {})
+        self._slugs = MEANINGS if slugs is None else slugs
 
     def issue(
         self,
@@ -227,11 +236,12 @@ class Issuing:
 
     def _problem(self, error: Exception, tag: str) -> ProblemError | None:
         """What the caller is told; None where it is a mistake of ours."""
-        for cause in _causes(error):
-            if slug := next((self._slugs[kind] for kind in self._slugs if isinstance(cause, kind)), None):
-                if slug == "tag-exhausted":
-                    return problems.of(slug, f"tag: {problems.shown(tag)} has reached its maximum")
-                return problems.unavailable(slug, str(cause)[:200])
+        slugs = [self._slug(one) for one in getattr(error, "causes", {"": error}).values()]
+        if slugs and set(slugs) == {"tag-exhausted"}:
+            return problems.of("tag-exhausted", f"tag: {problems.shown(tag)} has reached its maximum")
+        # An algorithm that is used up for good, while another fails for now, is no reason to give up.
+        if slug := next((slug for slug in slugs if slug and slug != "tag-exhausted"), None):
+            return problems.unavailable(slug, KINDS[slug].title)
         if isinstance(error, IdsUnavailableError):
             # Its text may quote what the store said, which is not for callers.
             detail = f"tag: {problems.shown(tag)} has no algorithm that can issue now"
@@ -241,6 +251,15 @@ class Issuing:
         if isinstance(error, SQLAlchemyError):
             logger().error("database failed", tag=tag, error=str(error)[:500])
             return problems.unavailable("database-unavailable", "the database does not answer")
+        return None
+
+    def _slug(self, error: BaseException | None) -> str | None:
+        """What an error means, by the first in its chain of causes that means anything."""
+        while error is not None:
+            for kind, slug in self._slugs.items():
+                if isinstance(error, kind):
+                    return slug
+            error = error.__cause__
         return None
 
 
@@ -284,15 +303,6 @@ ANSWERS: Mapping[str, Callable[[str, Batch], Answer]] = {
 
 def _outcome(problem: ProblemError) -> str:
     return "refused" if problem.status < HTTPStatus.INTERNAL_SERVER_ERROR else "error"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it comes from. A router tells of each algorithm's failure in `failed`."""
-    yield error
-    for one in getattr(error, "failed", {}).values():
-        yield from _causes(one)
-    if error.__cause__ is not None:
-        yield from _causes(error.__cause__)
 
 
 @dataclass(frozen=True)

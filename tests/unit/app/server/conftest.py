@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.auth.principal import AuthError, Principal
 from app.coordination.lease import WorkerIdsExhaustedError
-from app.ids.model import IdsUnavailableError
+from app.ids.model import Health, IdsUnavailableError
 from app.ids.router import Router
 from app.ids.segment import DoubleBuffer
 from app.ids.snowflake import Snowflake
@@ -42,6 +42,7 @@ CONFIGS = {
     "narrow": TagConfig(algorithm="snowflake", sequence_bits=10),
     "full": TagConfig(algorithm="segment", max_id=10, format="int64"),
     "crowded": TagConfig(algorithm="snowflake", format="int64"),
+    "waits": TagConfig(algorithm="segment", format="int64"),
     "stuck": TagConfig(algorithm="snowflake", format="int64"),
     "broken": TagConfig(algorithm="snowflake"),
 }
@@ -60,19 +61,29 @@ def authenticate(token):
 
 
 class Failing:
-    """A router whose algorithms can't."""
+    """An algorithm that can't, as a buffer can't when its store raised `cause`."""
 
-    def __init__(self, error):
-        self.error = error
+    kind = "int64"
+
+    def __init__(self, name, cause):
+        self.name, self.cause = name, cause
 
     def batch(self, count):
-        raise self.error
+        raise IdsUnavailableError("postgresql://host/secret does not answer") from self.cause
+
+    def health(self):
+        return Health(True)
 
 
-def unavailable_from(cause):
-    error = IdsUnavailableError("tag x: postgresql://host/secret does not answer")
-    error.__cause__ = cause
-    return error
+class Mistaken:
+    """A router with a mistake in it."""
+
+    def batch(self, count):
+        raise RuntimeError("secret")
+
+
+def router(tag, *chain):
+    return Router(chain, tag=tag, monotonic=time.monotonic, on_switch=lambda switch: None)
 
 
 class World:
@@ -92,19 +103,17 @@ class World:
             "uuid7": uuid7,
             "uuid4": Uuid4(randomness=os.urandom),
         }
-        self.routers = {
-            tag.name: Router(
-                [chains[tag.config.algorithm]],
-                tag=tag.name,
-                monotonic=time.monotonic,
-                on_switch=lambda switch: None,
-            )
-            for tag in TAGS.values()
+        self.routers = {tag.name: router(tag.name, chains[tag.config.algorithm]) for tag in TAGS.values()}
+        used_up = Failing("segment", SegmentExhaustedError("tag full: used up"))
+        stuck = Failing("snowflake", None)
+        crowded = Failing("snowflake", WorkerIdsExhaustedError(0))
+        self.routers |= {
+            "full": router("full", used_up),
+            "waits": router("waits", used_up, stuck),
+            "crowded": router("crowded", crowded),
+            "stuck": router("stuck", Failing("segment", ConnectionError("secret")), stuck),
+            "broken": Mistaken(),
         }
-        self.routers["full"] = Failing(unavailable_from(SegmentExhaustedError("tag full: used up")))
-        self.routers["crowded"] = Failing(unavailable_from(WorkerIdsExhaustedError(0)))
-        self.routers["stuck"] = Failing(unavailable_from(None))
-        self.routers["broken"] = Failing(RuntimeError("secret"))
         self.metrics = Metrics("green", "1.2.3", KINDS)
         self.wait_s = {KEYS["busy"].key_id: 2.3}
         self.issuing = Issuing(
@@ -115,7 +124,6 @@ class World:
             injector=self,
             observed=self.metrics.request,
             leased=self.metrics.issuing.leased,
-            slugs={WorkerIdsExhaustedError: "worker-ids-exhausted"},
         )
         self.admission = Admission(authenticate, lambda key_id: self.wait_s.get(key_id, 0.0))
         self.runtime = SimpleNamespace(

@@ -129,6 +129,7 @@ def problem_cases():
         "more than the tag allows": ("/v1/ids/small?count=6", "good", 400, "bad-count"),
         "maximum reached": ("/v1/ids/full", "good", 409, "tag-exhausted"),
         "maximum reached, leasing": ("/v1/leases/full?count=5", "good", 409, "tag-exhausted"),
+        "maximum reached, another may work again": ("/v1/ids/waits", "good", 503, "ids-unavailable"),
         "worker ids taken": ("/v1/ids/crowded", "good", 503, "worker-ids-exhausted"),
         "nothing can issue": ("/v1/ids/stuck", "good", 503, "ids-unavailable"),
         "a mistake of ours": ("/v1/ids/broken", "good", 500, "internal-error"),
