@@ -284,12 +284,22 @@ class WorkerLease:
         return False
 
     def _give_back(self, tenure: Tenure, last_ms: int) -> None:
-        detail: dict[str, object] = {"worker": tenure.worker}
-        try:
-            used_ms = tenure.end(last_ms)
-            detail["used_until_ms"] = used_ms
-            self._keys.stamp(tenure.claim, Stamp(tenure.epoch, used_ms, exact=True), leave=True)
-            self._store.revoke(tenure.claim.lease)
-        except (EtcdAwayError, OSError) as error:
-            detail["reason"] = f"not told to everyone: {error}"
+        worker, epoch = tenure.worker, tenure.epoch
+        used_ms = tenure.last_used_ms(last_ms)
+        steps: list[Callable[[], object]] = [
+            lambda: tenure.end(used_ms),
+            lambda: self._keys.stamp(tenure.claim, Stamp(epoch, used_ms, exact=True), leave=True),
+            lambda: self._store.revoke(tenure.claim.lease),
+        ]
+        if (end := self._epochs.end) is not None:
+            steps.append(lambda: end(worker, epoch, used_ms))
+        problems = []
+        for step in steps:
+            try:
+                step()
+            except Exception as error:
+                problems.append(f"{type(error).__name__}: {error}")
+        detail: dict[str, object] = {"worker": worker, "used_until_ms": used_ms}
+        if problems:
+            detail["reason"] = f"not told to everyone: {'; '.join(problems)}"
         self._on_event("released", detail)

@@ -33,11 +33,14 @@ class Epochs:
 
     begin(worker, holder) -> (the new epoch, the last millisecond that earlier epochs reserved).
     reserve(worker, epoch, until_ms): makes "used up to here" durable, or raises `fenced` when a newer epoch
-    exists. Anything else that they raise means that nothing is known now.
+    exists. end(worker, epoch, last_ms): the epoch is over, and `last_ms` is what it really used last; may be
+    left out. Anything else that they raise means that nothing is known now. They must come back within the
+    lease's margin: give the database a time-out.
     """
 
     begin: Callable[[int, str], tuple[int, int]]
-    reserve: Callable[[int, int, int], None]
+    reserve: Callable[[int, int, int], object]
+    end: Callable[[int, int, int], object] | None = None
     fenced: type[Exception] = FencedError
 
 
@@ -122,13 +125,15 @@ class Tenure:
             self._lost = self._lost or why
             return first
 
-    def end(self, last_ms: int) -> int:
-        """Lose it and keep `last_ms` as the last one used; what was kept, at least where it began."""
+    def last_used_ms(self, last_ms: int) -> int:
+        """The last millisecond that must count as used, if the generator says `last_ms`."""
+        return max(last_ms, self.used_until_ms)
+
+    def end(self, last_ms: int) -> None:
+        """Lose it, and keep `last_ms` as the last one used. Raises OSError."""
         with self._lock:
             self._lost = self._lost or "given back"
-            used = max(last_ms, self.used_until_ms)
-            self._remember(replace(self._file.state, used_until_ms=used))
-            return used
+            self._remember(replace(self._file.state, used_until_ms=last_ms))
 
     def _require(self) -> None:
         if not self.usable():

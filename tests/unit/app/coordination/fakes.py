@@ -142,6 +142,10 @@ class FakeEpochs:
             raise FencedError(f"epoch {newest} exists, this is {epoch}")
         self.rows[worker] = (epoch, max(used, until_ms))
 
+    def end(self, worker: int, epoch: int, last_ms: int) -> None:
+        self.reserve(worker, epoch, 0)
+        self.rows[worker] = (epoch, last_ms)
+
     def _ask(self) -> None:
         self.calls += 1
         if self.away:
@@ -149,4 +153,4 @@ class FakeEpochs:
 
     @property
     def table(self) -> Epochs:
-        return Epochs(self.begin, self.reserve)
+        return Epochs(self.begin, self.reserve, self.end)
