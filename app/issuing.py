@@ -1,20 +1,18 @@
 """Issues a tag's IDs and leases ranges of them. Knows no framework: HTTP and gRPC call it."""
 
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.coordination.lease import WorkerIdsExhaustedError
-from app.ids import Generator, IdsUnavailableError, encoding
+from app.ids import IdsUnavailableError, encoding
 from app.ids.layout import Layout
 from app.ids.model import Batch, Id
-from app.ids.segment import DoubleBuffer
 from app.observing import tracing
 from app.plugins.registry import UnknownPluginError
 from app.policies import DependencyFailedError, Policy
@@ -23,7 +21,6 @@ from app.server.logs import logger
 from app.server.problem_kinds import KINDS
 from app.server.problems import ProblemError
 from app.storage.segments import SegmentExhaustedError
-from app.storage.tags import Tag
 from app.tag_config import MOST_IDS, TagConfig
 
 MOST_LEASED = 10_000_000
@@ -303,43 +300,3 @@ ANSWERS: Mapping[str, Callable[[str, Batch], Answer]] = {
 
 def _outcome(problem: ProblemError) -> str:
     return "refused" if problem.status < HTTPStatus.INTERNAL_SERVER_ERROR else "error"
-
-
-@dataclass(frozen=True)
-class Issued:
-    """IDs, as ascending ranges, and the algorithm that made them.
-
-    used_ratio: how far the current segment is used now; 0 where there is none.
-    """
-
-    algorithm: str
-    blocks: list[range]
-    used_ratio: float = 0.0
-
-
-class Issuer:
-    """One snowflake for the process, one double buffer per segment tag, made when first needed."""
-
-    def __init__(self, snowflake: Generator, new_buffer: Callable[[Tag], DoubleBuffer]) -> None:
-        self._snowflake, self._new_buffer = snowflake, new_buffer
-        self._buffers: dict[str, DoubleBuffer] = {}
-        self._lock = threading.Lock()
-
-    def issue(self, tag: Tag, count: int) -> Issued:
-        """`count` new IDs. Raises IdsUnavailableError when none can be issued safely."""
-        if tag.algorithm == "snowflake":
-            return Issued(tag.algorithm, self._snowflake.blocks(count))
-        buffer = self.buffer(tag)
-        return Issued(tag.algorithm, buffer.blocks(count), buffer.used_ratio())
-
-    def can_issue(self) -> bool:
-        """Whether at least one algorithm can: a service that serves a part is better than none."""
-        return self._snowflake.can_issue() or any(buffer.can_issue() for buffer in self._buffers.values())
-
-    def buffer(self, tag: Tag) -> DoubleBuffer:
-        """The tag's buffer."""
-        buffer = self._buffers.get(tag.name)
-        if buffer is None:
-            with self._lock:
-                buffer = self._buffers.setdefault(tag.name, self._new_buffer(tag))
-        return buffer

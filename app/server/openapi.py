@@ -41,6 +41,7 @@ def document(app: Flask, version: str) -> dict[str, Any]:
     """The whole document. Raises LookupError for a view without `operation`."""
     rules = sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule)
     described = [(rule, _operation(app, rule)) for rule in rules]
+    groups = dict.fromkeys(_operation(app, rule).group for rule in app.url_map.iter_rules())
     schemas = _schemas(operation for _, operation in described)
     paths: dict[str, dict[str, Any]] = {}
     for rule, operation in described:
@@ -51,7 +52,7 @@ def document(app: Flask, version: str) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Plumbline ID service", "version": version},
         "servers": [{"url": "/"}],
-        "tags": [{"name": name} for name in dict.fromkeys(operation.group for _, operation in described)],
+        "tags": [{"name": name} for name in groups],
         "paths": paths,
         "components": {
             "schemas": schemas.definitions,
@@ -155,7 +156,8 @@ def _query_parameters(operation: Operation, schemas: _Schemas) -> list[dict[str,
         return found
     name = schemas.read(operation.query)["$ref"].rsplit("/", 1)[1]
     whole = schemas.definitions[name]
-    for key, schema in whole.get("properties", {}).items():
+    for key, described in whole.get("properties", {}).items():
+        schema = _without_null(described)
         parameter = {
             "name": key,
             "in": "query",
@@ -166,6 +168,19 @@ def _query_parameters(operation: Operation, schemas: _Schemas) -> list[dict[str,
             parameter["description"] = schema["description"]
         found.append(parameter)
     return found
+
+
+def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter's schema: in a query, what is null is left out."""
+    plain = dict(schema)
+    choices = [one for one in plain.pop("anyOf", ()) if one.get("type") != "null"]
+    if len(choices) == 1:
+        plain |= choices[0]
+    elif choices:
+        plain["anyOf"] = choices
+    if plain.get("default", "") is None:
+        del plain["default"]
+    return plain
 
 
 def _success(answer: type[BaseModel] | str | Content, schemas: _Schemas) -> dict[str, Any]:

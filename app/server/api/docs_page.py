@@ -7,6 +7,9 @@ from jinja2 import Environment
 
 from app.server.problem_kinds import ProblemKind
 
+LONGEST_PATTERN = 60
+"""Characters of a regular expression that still tell a reader something; else the description must."""
+
 
 class Row(NamedTuple):
     """A field of a body, or a parameter."""
@@ -67,7 +70,8 @@ def _bounds(schema: Mapping[str, Any]) -> str:
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
     if low is None and high is None:
-        return f"matching {schema['pattern']}" if "pattern" in schema else ""
+        pattern = str(schema.get("pattern", ""))
+        return f"matching {pattern}" if 0 < len(pattern) <= LONGEST_PATTERN else ""
     if high is None:
         return f">= {low}"
     return f"<= {high}" if low is None else f"{low} to {high}"
@@ -124,7 +128,7 @@ errors are <a href="#problems">problems</a> of RFC 9457.</p>
 <div class="scroll"><table><tr><th>Name<th>In<th>Type<th>Meaning</tr>
 {% for parameter in one.parameters %}
 <tr><td><code>{{ parameter.name }}</code>{% if parameter.required %} *{% endif %}<td>{{ parameter.in }}
-<td>{{ type_of(parameter.schema) }}{% if parameter.schema.default is defined %}, default {{ parameter.schema.default }}{% endif %}
+<td>{{ type_of(parameter.schema) }}{% if parameter.schema.default not in (None, "") %}, default {{ parameter.schema.default }}{% endif %}
 <td>{{ parameter.description or parameter.schema.description or "" }}</tr>
 {% endfor %}
 </table></div>

@@ -131,6 +131,8 @@ class World:
             metrics=self.metrics,
             issuing=self.issuing,
             admission=self.admission,
+            traces=None,
+            blueprints=(),
             worker=1,
             not_ready_because=lambda: self.not_ready,
         )

@@ -289,3 +289,30 @@ def test_not_ready_says_why_and_when_to_try_again_and_health_stays_good(world):
     assert world.get("/healthz", key=None).json == {"status": "ok", "version": "1.2.3", "slot": "green"}
     world.not_ready = None
     assert world.get("/readyz", key=None).json == {"status": "ready", "version": "1.2.3", "worker": 1}
+
+
+@pytest.mark.parametrize("path", ["/v1/ids/events", "/v1/ids/nope", "/healthz", "/readyz", "/metrics", "/x"])
+def test_every_answer_names_version_and_slot_and_no_fault_that_did_not_strike(world, path):
+    answer = world.post(path) if "ids" in path else world.get(path)
+    assert answer.headers["X-Plumbline-Version"] == "1.2.3"
+    assert answer.headers["X-Plumbline-Slot"] == "green"
+    assert "X-Fault-Injected" not in answer.headers
+
+
+def test_every_series_exists_at_zero_before_the_first_request(world):
+    for algorithm in ("segment", "snowflake", "uuid7", "uuid4", "none"):
+        for outcome in ("ok", "refused", "error"):
+            labels = {"algorithm": algorithm, "outcome": outcome, "slot": "green", "version": "1.2.3"}
+            assert world.count("idgen_generate_requests_total", **labels) == 0
+    for slug in KINDS:
+        assert world.count("idgen_problems_total", slug=slug) == 0
+
+
+def test_requests_ids_and_durations_are_counted(world):
+    world.post("/v1/ids/orders?count=5")
+    world.post("/v1/ids/stuck")
+    world.post("/v1/ids/broken")
+    assert world.count("idgen_generate_requests_total", algorithm="segment", outcome="ok") == 1
+    assert world.count("idgen_ids_total", algorithm="segment") == 5
+    assert world.count("idgen_generate_duration_seconds_count", algorithm="segment") == 1
+    assert world.count("idgen_generate_requests_total", algorithm="none", outcome="error") == 2
