@@ -29,6 +29,11 @@ from app.server.problems import ProblemError
 T = TypeVar("T")
 CallMetadata = Iterable[tuple[str, str | bytes]]
 _BEARER = "bearer "
+_DECODED = tuple(DecodeResponse.DESCRIPTOR.fields_by_name)
+_OURS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+METHODS = ("Generate", "GenerateStream", "Lease", "Decode")
+"""For whoever counts: every method that `counted` is told of."""
 
 
 Caller = Any
@@ -50,9 +55,10 @@ class Services:
 
     admit(token or None, scope) -> the caller, if the key has the scope and is within its limit
     (`Admission.admit`). draw(caller, tag, count) and lease(caller, tag, count or None) -> (algorithm, IDs).
-    decode(caller, id, tag or "") -> DecodeResponse's fields by name. not_ready_because() -> None when ready.
-    counted(method, status code's name, seconds) and failed(method, error) are told of each call and of each
-    mistake of ours.
+    decode(caller, id, tag or "") -> DecodeResponse's fields by name; others are left out. `Issuing` has these
+    three. not_ready_because() -> None when ready. counted(method, outcome, seconds) is told of each call, and
+    of each batch of a stream; outcome: ok, refused (the caller's mistake) or error. failed(method, error) is
+    told of each mistake of ours.
     """
 
     admit: Callable[[str | None, str], Caller]
@@ -60,7 +66,7 @@ class Services:
     lease: Callable[[Caller, str, int | None], tuple[str, Drawn]]
     decode: Callable[[Caller, str, str], Mapping[str, Any]]
     not_ready_because: Callable[[], str | None]
-    counted: Callable[[str, str, float], None] = lambda method, code, seconds: None
+    counted: Callable[[str, str, float], None] = lambda method, outcome, seconds: None
     failed: Callable[[str, Exception], None] = lambda method, error: None
 
 
@@ -112,7 +118,7 @@ class Calls:
 
         def work(caller: Caller) -> DecodeResponse:
             fields = self._services.decode(caller, request.id, request.tag)
-            return DecodeResponse(**fields)
+            return DecodeResponse(**{name: fields[name] for name in _DECODED if name in fields})
 
         return self._call("Decode", metadata, remaining_s, work)
 
@@ -129,25 +135,30 @@ class Calls:
         work: Callable[[Caller], T],
     ) -> T:
         """Check the deadline, the key and its limit, then work; count the call, however it ends."""
-        started, code = self._monotonic(), "OK"
+        started, outcome = self._monotonic(), "error"
         try:
             # A call that waited for a thread longer than its caller does would only waste IDs.
             if remaining_s is not None and remaining_s <= 0:
                 raise refusals.too_late()
-            return work(self._services.admit(_token(metadata), "issue"))
+            answer = work(self._services.admit(_token(metadata), "issue"))
+            outcome = "ok"
+            return answer
         except ProblemError as problem:
             refusal = refusals.of_problem(problem)
-            code = refusal.code.name
+            outcome = _outcome(refusal)
             raise refusal from problem
         except Refusal as refusal:
-            code = refusal.code.name
+            outcome = _outcome(refusal)
             raise
         except Exception as error:
-            code = grpc.StatusCode.INTERNAL.name
             self._services.failed(method, error)
             raise refusals.internal() from error
         finally:
-            self._services.counted(method, code, self._monotonic() - started)
+            self._services.counted(method, outcome, self._monotonic() - started)
+
+
+def _outcome(refusal: Refusal) -> str:
+    return "error" if refusal.code in _OURS else "refused"
 
 
 def _token(metadata: CallMetadata) -> str | None:

@@ -77,7 +77,7 @@ class DecodeRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ..., tag: _Optional[str] = ...) -> None: ...
 
 class DecodeResponse(_message.Message):
-    __slots__ = ("id", "kind", "algorithm", "unix_ms", "datacenter", "worker", "sequence")
+    __slots__ = ("id", "kind", "algorithm", "unix_ms", "datacenter", "worker", "sequence", "time", "sequence_bits", "version")
     ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     ALGORITHM_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +85,9 @@ class DecodeResponse(_message.Message):
     DATACENTER_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_BITS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     id: str
     kind: str
     algorithm: str
@@ -92,4 +95,7 @@ class DecodeResponse(_message.Message):
     datacenter: int
     worker: int
     sequence: int
-    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., algorithm: _Optional[str] = ..., unix_ms: _Optional[int] = ..., datacenter: _Optional[int] = ..., worker: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
+    time: str
+    sequence_bits: int
+    version: int
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., algorithm: _Optional[str] = ..., unix_ms: _Optional[int] = ..., datacenter: _Optional[int] = ..., worker: _Optional[int] = ..., sequence: _Optional[int] = ..., time: _Optional[str] = ..., sequence_bits: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import grpc
 import pytest
 
+from app.auth.principal import AuthError
 from app.grpc_api.calls import Services
 from app.grpc_api.ids_pb2_grpc import IdsStub
 from app.grpc_api.server import GrpcServer
@@ -16,10 +17,6 @@ from app.server.admission import Admission
 KEY = "plk_" + "k" * 43
 MADE_MS = 1_735_689_600_001
 WITH_KEY = (("authorization", f"Bearer {KEY}"),)
-
-
-class KeyUnknownError(Exception):
-    slug = "key-unknown"
 
 
 class World:
@@ -46,7 +43,7 @@ class World:
 
     def _authenticate(self, token):
         if token != KEY or not self.key_holds:
-            raise KeyUnknownError
+            raise AuthError("key-unknown")
         return SimpleNamespace(key_id=7, scopes=self.scopes)
 
     def _draw(self, caller, tag, count):
