@@ -42,6 +42,7 @@ class Ring:
         self._source, self._spawn = source, spawn
         self._capacity, self._block = capacity, min(block, capacity)
         self._fill_below = capacity * fill_below
+        self._thaw_ids = min(HOT, max(1, capacity // 10))  # a small ring, too, notices in time that it's low
         self._hot: list[Any] = []
         self._pop_hot = self._hot.pop
         self._cold: deque[NDArray[Any]] = deque()
@@ -112,7 +113,7 @@ class Ring:
             # Whoever drew before may have brought some.
             if (found := self._pop_cold()) is not None:
                 return found
-            block = self._draw(min(HOT, self._block))
+            block = self._draw(self._thaw_ids)
             with self._changes:
                 self._misses += 1
                 value = self._thaw(block)
@@ -128,9 +129,9 @@ class Ring:
                 if not self._cold:
                     return None
             block = self._cold[0]
-            if len(block) > HOT:
-                self._cold[0] = block[HOT:]
-                block = block[:HOT]
+            if len(block) > self._thaw_ids:
+                self._cold[0] = block[self._thaw_ids :]
+                block = block[: self._thaw_ids]
             else:
                 self._cold.popleft()
             self._cold_ids -= len(block)

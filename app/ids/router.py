@@ -56,7 +56,8 @@ class Switch:
 class Router:
     """A thread-safe choice among the algorithms of one tag, best first.
 
-    monotonic: seconds. on_switch: told of every change, in order; it must neither block nor raise. Any exception of an algorithm counts as "can't", except for a count that is wrong everywhere.
+    monotonic: seconds. on_switch: told of every change, in order; it must neither block nor raise. Any
+    exception of an algorithm counts as "can't", except for a count that is wrong everywhere.
     """
 
     def __init__(

@@ -95,8 +95,7 @@ class DoubleBuffer:
                     left -= size
                     self._next = self._stop
                 if self._spare:
-                    self._switch()
-                    self._preload_hits += not waited
+                    self._switch(waited)
                 if not left:
                     break
             self._available -= count
@@ -180,12 +179,14 @@ class DoubleBuffer:
             return f"no range from the store: {self._failure}"
         return f"no range from the store within {self._wait_s} s" if self._late else None
 
-    def _switch(self) -> None:
-        """Make the spare range the current one."""
+    def _switch(self, waited: bool) -> None:
+        """Make the spare range the current one; `waited`: somebody had to wait for it."""
+        if self._size:  # else it's the first
+            self._switches += 1
+            self._preload_hits += not waited
         segment = self._spare.popleft()
         self._next, self._stop, self._size = segment.start, segment.stop, len(segment)
         self._preload_below = int(self._size * (1 - self._preload_at))
-        self._switches += 1
 
     def _wait_for(self, count: int) -> None:
         self._waiting += 1
@@ -260,8 +261,7 @@ class DoubleBuffer:
             return  # `close` waits for it
         self._available += len(segment)
         if self._next == self._stop:
-            self._switch()
-            self._preload_hits += self._loads > 1 and not self._waiting
+            self._switch(self._waiting > 0)
 
     def _failed(self, error: Exception) -> None:
         self._loading, self._late, self._failure = False, False, error

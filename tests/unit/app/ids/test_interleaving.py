@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable
-from itertools import chain
+from contextlib import suppress
+from itertools import chain, pairwise
 
 import pytest
 
@@ -82,10 +83,8 @@ def closing(scheduler: Scheduler, *draws: int) -> None:
     taken, given_back = [], []
 
     def draw() -> None:
-        try:
+        with suppress(segment.BufferClosedError):
             drawing(buffer, [*draws], taken)()
-        except segment.BufferClosedError:
-            pass
 
     scheduler.run(draw, lambda: given_back.extend(flatten(buffer.close())))
     everything = [*taken, *given_back]
@@ -152,11 +151,9 @@ def test_a_stopped_worker_id_has_issued_nothing_after_the_time_it_told():
         taken, stopped_at = [], []
 
         def draw() -> None:
-            try:
+            with suppress(IdsUnavailableError):
                 taken.extend(flatten(generator.blocks(1)))
                 taken.extend(flatten(generator.blocks(1)))
-            except IdsUnavailableError:
-                pass
 
         scheduler.run(draw, lambda: stopped_at.append(generator.stop()))
         assert all(Layout().unpack(value).unix_ms <= stopped_at[0] for value in taken)
@@ -228,7 +225,7 @@ def test_switches_are_told_in_the_order_in_which_they_happen():
         scheduler.run(*[lambda: taken.append(chosen.batch(1)[0])] * 2, mend)
         assert len(taken) == 2
         ways = [(switch.from_, switch.to) for switch in told]
-        assert all(before[1] == after[0] for before, after in zip(ways, ways[1:], strict=False)), ways
+        assert all(before[1] == after[0] for before, after in pairwise(ways)), ways
         assert (ways[-1][1] if ways else "segment") == chosen.active.name
         assert {"uuid7"}.isdisjoint(taken)
 

@@ -2,53 +2,15 @@
 
 import threading
 import time
-from collections import deque
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.ids import flatten
-from app.ids.segment import DoubleBuffer, SegmentUnavailableError
-
-
-class Store:
-    """Gives each range once, to any number of buffers."""
-
-    def __init__(self, step: int = 100) -> None:
-        self.step, self.next, self.loads, self.broken = step, 1, 0, False
-        self._lock = threading.Lock()
-
-    def load(self, at_least: int) -> range:
-        with self._lock:
-            if self.broken:
-                raise ConnectionError("no database")
-            self.loads += 1
-            size = max(self.step, at_least)
-            self.next += size
-            return range(self.next - size, self.next)
-
-
-class Later:
-    """Background work that the test runs when it likes."""
-
-    def __init__(self) -> None:
-        self.waiting: deque = deque()
-
-    def spawn(self, work) -> None:
-        self.waiting.append(work)
-
-    def run(self) -> None:
-        while self.waiting:
-            self.waiting.popleft()()
-
-
-def in_thread(work) -> None:
-    threading.Thread(target=work, daemon=True).start()
-
-
-def at_once(work) -> None:
-    work()
+from app.ids import Health, Id, flatten
+from app.ids.segment import BufferClosedError, DoubleBuffer, SegmentUnavailableError
+from app.ids.steps import Duration
+from tests.unit.app.ids.simulated import Later, Store, at_once, in_thread
 
 
 @settings(max_examples=200, deadline=None)
@@ -174,3 +136,176 @@ def test_the_used_share_is_told():
     assert buffer.used_ratio() == 1
     buffer.blocks(25)
     assert buffer.used_ratio() == pytest.approx(0.25)
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("draw"), st.integers(1, 80)),
+        st.tuples(st.sampled_from(["break", "mend", "background", "restart"]), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 40), OPERATIONS)
+def test_over_outages_and_restarts_every_id_is_issued_once_or_still_to_be_had(step, operations):
+    store, later, now = Store(step), Later(), [0.0]
+
+    def start() -> DoubleBuffer:
+        return DoubleBuffer(store.load, later.spawn, lambda: now[0], steps=Duration(step, 10.0), wait_s=0)
+
+    buffer, issued = start(), []
+    for operation, count in operations:
+        now[0] += 1
+        if operation == "draw":
+            try:
+                issued += flatten(buffer.blocks(count))
+            except SegmentUnavailableError:
+                later.run()
+        elif operation == "background":
+            later.run()
+        elif operation == "restart":
+            later.run()
+            store.give_back(buffer.close())
+            buffer = start()
+        else:
+            store.broken = operation == "break"
+    later.run()
+    rest = [*flatten(buffer.close()), *flatten(store.tails)]
+    assert sorted([*issued, *rest]) == list(range(1, store.next))
+
+
+def test_closing_gives_back_the_rest_of_both_ranges_once_and_issues_no_more():
+    store = Store(100)
+    buffer = DoubleBuffer(store.load, at_once, lambda: 0.0)
+    buffer.blocks(30)
+    assert buffer.close() == [range(31, 101), range(101, 201)]
+    assert buffer.close() == []
+    with pytest.raises(BufferClosedError, match="closed"):
+        buffer.blocks(1)
+    with pytest.raises(BufferClosedError):
+        buffer.warm()
+    assert buffer.health() == Health(False, "the buffer is closed")
+
+
+def test_closing_waits_for_a_load_under_way_and_gives_its_range_back_too():
+    store, release = Store(100), threading.Event()
+
+    def slow_load(size: int) -> range:
+        if store.loads:
+            release.wait(5)
+        return store.load(size)
+
+    buffer = DoubleBuffer(slow_load, in_thread, time.monotonic)
+    buffer.warm()
+    buffer.blocks(50)
+    threading.Timer(0.05, release.set).start()
+    assert buffer.close(5) == [range(51, 101), range(101, 201)]
+
+
+def test_what_arrives_after_closing_is_given_to_nobody_and_counted():
+    store, later = Store(100), Later()
+    buffer = DoubleBuffer(store.load, later.spawn, time.monotonic)
+    buffer.warm()
+    buffer.blocks(50)
+    assert buffer.close(0) == [range(51, 101)]
+    later.run()
+    assert buffer.close() == []
+    assert buffer.metrics()["wasted"] == 100
+
+
+def test_a_store_that_kept_one_caller_waiting_keeps_nobody_else_until_it_answers():
+    store, later = Store(10), Later()
+    buffer = DoubleBuffer(store.load, later.spawn, time.monotonic, wait_s=0.02)
+    with pytest.raises(SegmentUnavailableError, match="within"):
+        buffer.generate()
+    assert not buffer.can_issue()
+    started = time.monotonic()
+    with pytest.raises(SegmentUnavailableError):
+        buffer.generate()
+    assert time.monotonic() - started < 0.015
+    later.run()
+    assert buffer.can_issue()
+    assert buffer.generate().value == 1
+
+
+def test_a_refusal_carries_what_the_store_said():
+    store = Store(10)
+    store.broken = True
+    buffer = DoubleBuffer(store.load, at_once, lambda: 0.0)
+    with pytest.raises(SegmentUnavailableError) as refused:
+        buffer.blocks(1)
+    assert isinstance(refused.value.__cause__, ConnectionError)
+    assert "no database" in buffer.health().reason
+
+
+@pytest.mark.parametrize("answer", [range(0), range(1, 9, 2)])
+def test_a_store_that_gives_no_range_of_consecutive_ids_is_refused(answer):
+    buffer = DoubleBuffer(lambda size: answer, at_once, lambda: 0.0)
+    with pytest.raises(SegmentUnavailableError, match="no range of consecutive IDs"):
+        buffer.blocks(1)
+
+
+def test_background_work_that_cannot_be_started_is_a_failed_load():
+    def shut_down(work) -> None:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    buffer = DoubleBuffer(Store().load, shut_down, lambda: 0.0)
+    with pytest.raises(SegmentUnavailableError, match="after shutdown"):
+        buffer.blocks(1)
+
+
+def test_the_step_doubles_under_load_and_returns_when_it_is_quiet():
+    store, now = Store(1), [0.0]
+    buffer = DoubleBuffer(store.load, at_once, lambda: now[0], steps=Duration(100, 900.0, 1_000))
+    for _ in range(2_000):
+        now[0] += 0.1
+        buffer.blocks(50)
+    assert buffer.metrics()["step"] == 1_000
+    for _ in range(2_000):
+        now[0] += 1_000
+        buffer.blocks(50)
+    assert buffer.metrics()["step"] == 100
+
+
+def test_preloading_succeeds_for_more_than_99_of_100_switches_and_says_so():
+    buffer = DoubleBuffer(Store(1_000).load, at_once, lambda: 0.0)
+    for _ in range(20_000):
+        buffer.blocks(100)
+    measured = buffer.metrics()
+    assert measured["preload_hits"] > 1_900
+    assert measured["preload_hits"] / (measured["preload_hits"] + measured["preload_misses"]) > 0.99
+    assert measured["issued"] == 2_000_000
+    assert measured["switches"] == measured["loads"] - 1
+
+
+def test_calls_larger_than_the_step_find_the_next_range_large_enough():
+    buffer = DoubleBuffer(Store(100).load, at_once, lambda: 0.0)
+    buffer.blocks(5_000)
+    for _ in range(10):
+        buffer.blocks(5_000)
+    assert buffer.metrics()["preload_misses"] == 0
+
+
+def test_a_caller_that_had_to_wait_is_a_miss():
+    buffer = DoubleBuffer(Store(10).load, in_thread, time.monotonic)
+    buffer.blocks(1)
+    buffer.blocks(10_000)
+    assert buffer.metrics()["preload_misses"] == 1
+
+
+def test_ready_means_that_so_many_ids_are_buffered():
+    buffer = DoubleBuffer(Store(10).load, Later().spawn, lambda: 0.0)
+    assert not buffer.ready(1)
+    buffer.warm()
+    assert buffer.ready(10)
+    assert not buffer.ready(11)
+
+
+def test_a_batch_and_a_single_id_come_from_the_same_numbers():
+    buffer = DoubleBuffer(Store(10).load, at_once, lambda: 0.0)
+    assert buffer.generate() == Id(1)
+    assert [one.value for one in buffer.batch(14).ids()] == list(range(2, 16))
+    with pytest.raises(ValueError, match="count: 0"):
+        buffer.batch(0)

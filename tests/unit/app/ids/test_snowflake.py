@@ -9,32 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.ids import IdsUnavailableError, flatten
-from app.ids.layout import EARLIEST_MS, Layout
+from app.ids.layout import EARLIEST_MS, EPOCH_MS, FIRST_SNOWFLAKE, Layout, Parts
 from app.ids.snowflake import (
     LOGICAL_MS,
     MOST_LAG_MS,
     WAIT_MS,
+    ClockOutOfRangeError,
     ClockRolledBackError,
     ClockStuckError,
     ReservationFailedError,
     Snowflake,
+    WorkerIdUnusableError,
 )
-
-START_MS = EARLIEST_MS + 1_000_000
-
-
-class Clock:
-    """Simulated time; sleeping advances it."""
-
-    def __init__(self, now_ms: float = START_MS) -> None:
-        self.now_ms, self.slept_s = float(now_ms), 0.0
-
-    def read(self) -> int:
-        return int(self.now_ms)
-
-    def sleep(self, seconds: float) -> None:
-        self.slept_s += seconds
-        self.now_ms += seconds * 1_000
+from tests.unit.app.ids.simulated import START_MS, Clock
 
 
 def snowflake(clock: Clock, **more) -> Snowflake:
@@ -228,3 +215,171 @@ def test_once_stopped_nothing_is_issued():
     assert not generator.can_issue()
     with pytest.raises(IdsUnavailableError, match="given its worker id back"):
         generator.blocks(1)
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("jump"), st.one_of(st.integers(-8, 8), st.integers(-1_500, 4_000))),
+        st.tuples(st.just("jump"), st.sampled_from([-3, -500, -5_000, 3_600_000, -3_600_000])),
+        st.tuples(st.just("draw"), st.one_of(st.integers(1, 5), st.integers(1, 9_000))),
+        st.tuples(st.sampled_from(["kill", "stop"]), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(EVENTS, st.sampled_from([10, 11]))
+def test_over_clock_steps_kills_and_stops_ids_stay_unique_ascending_and_near_the_clock(events, bits):
+    clock, layout = Clock(START_MS + 10_000_000), Layout(bits)
+    durable = [0]
+
+    def reserve(ms: int) -> int:
+        durable[0] = ms + 3_000
+        return durable[0]
+
+    def start() -> Snowflake:
+        return snowflake(clock, layout=layout, reserve=reserve, start_after_ms=durable[0])
+
+    generator, last = start(), 0
+    for event, amount in events:
+        if event == "jump":
+            clock.now_ms = max(START_MS, clock.now_ms + amount)
+        elif event == "kill":
+            generator = start()
+        elif event == "stop":
+            durable[0] = generator.stop()
+            generator = start()
+        else:
+            could = generator.can_issue()
+            try:
+                blocks = generator.blocks(amount)
+            except ClockRolledBackError:
+                assert not could
+                continue
+            assert could
+            assert sum(map(len, blocks)) == amount
+            for block in blocks:
+                assert block.start > last
+                last = block[-1]
+            lead_ms = layout.unpack(last).unix_ms - clock.read()
+            assert -MOST_LAG_MS <= lead_ms <= LOGICAL_MS + WAIT_MS
+            assert layout.unpack(last)[1:3] == (1, 7)
+
+
+@pytest.mark.parametrize("bits", [10, 11])
+def test_both_layouts_issue_their_ceiling_and_no_more(bits):
+    clock = Clock()
+    generator = snowflake(clock, layout=Layout(bits))
+    per_ms = 1 << bits
+    for _ in range(100):
+        generator.batch(5_000)
+    elapsed_ms = clock.read() - START_MS
+    assert 0.95 * per_ms <= 500_000 / elapsed_ms <= per_ms * (1 + (WAIT_MS + MOST_LAG_MS + 2) / elapsed_ms)
+
+
+def test_a_call_of_several_milliseconds_takes_those_just_passed_and_one_id_never_does():
+    clock = Clock()
+    generator = snowflake(clock)
+    generator.generate()
+    clock.now_ms += 500
+    ids = flatten(generator.blocks(5_000))
+    assert clock.slept_s == 0
+    assert time_of(ids[0]) == clock.read() - MOST_LAG_MS
+    clock.now_ms += 500
+    assert time_of(generator.generate().value) == clock.read()
+
+
+def test_while_the_lease_is_not_valid_nothing_is_issued():
+    clock, held = Clock(), [True]
+    generator = snowflake(clock, usable=lambda: held[0])
+    before = generator.generate()
+    held[0] = False
+    assert not generator.health().can_issue
+    assert "worker id 7 is no longer held" in generator.health().reason
+    with pytest.raises(WorkerIdUnusableError, match="no longer held"):
+        generator.batch(1)
+    held[0] = True
+    assert generator.generate().value > before.value
+
+
+def test_a_lease_that_ends_while_a_call_waits_ends_the_call():
+    clock, held = Clock(), [True]
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        held[0] = False
+
+    generator = Snowflake(datacenter=1, worker=7, clock_ms=clock.read, sleep=sleep, usable=lambda: held[0])
+    with pytest.raises(WorkerIdUnusableError):
+        generator.blocks(100_000)
+
+
+def test_a_lease_that_ends_while_the_time_is_reserved_hands_nothing_out():
+    clock, held = Clock(), [True]
+
+    def reserve(ms: int) -> int:
+        held[0] = False
+        return ms
+
+    generator = snowflake(clock, reserve=reserve, usable=lambda: held[0])
+    with pytest.raises(WorkerIdUnusableError):
+        generator.generate()
+
+
+def test_a_lease_that_flickers_refuses_the_call_that_saw_it_gone():
+    answers = iter([False, True])
+    generator = snowflake(Clock(), usable=lambda: next(answers, True))
+    with pytest.raises(WorkerIdUnusableError, match="a moment ago"):
+        generator.generate()
+
+
+@pytest.mark.parametrize("ms", [EPOCH_MS, EARLIEST_MS - 1, Layout().last_unix_ms + 1])
+def test_a_clock_outside_the_allowed_time_is_refused(ms):
+    generator = snowflake(Clock(ms))
+    assert not generator.can_issue()
+    with pytest.raises(ClockOutOfRangeError, match=f"clock: {ms} ms is not allowed; allowed: {EARLIEST_MS}"):
+        generator.generate()
+
+
+@pytest.mark.parametrize("bits", [10, 11])
+def test_the_first_allowed_id_is_beyond_every_segments_value(bits):
+    first = snowflake(Clock(EARLIEST_MS), layout=Layout(bits)).generate().value
+    last_of_segments = 8 * 2**53 - 1
+    assert first > last_of_segments
+    assert Layout(bits).pack(Parts(EARLIEST_MS, 0, 0, 0)) == FIRST_SNOWFLAKE or bits == 11
+
+
+def test_wrong_numbers_are_refused_at_once():
+    with pytest.raises(ValueError, match="worker: 256"):
+        Snowflake(datacenter=0, worker=256, clock_ms=Clock().read, sleep=Clock().sleep)
+
+
+def test_the_days_left_and_what_happened_can_be_measured():
+    clock = Clock()
+    generator = snowflake(clock)
+    generator.batch(3)
+    clock.now_ms -= 500
+    generator.batch(2)
+    clock.now_ms -= 5_000
+    with pytest.raises(ClockRolledBackError):
+        generator.batch(1)
+    measured = generator.metrics()
+    assert (measured["issued"], measured["rollbacks"], measured["refusals"]) == (5, 1, 1)
+    assert measured["lead_ms"] == 5_500
+    years = measured["days_left"] / 365.25
+    assert 68 < years < 69
+    assert Layout().exhausted_at.year == 2094
+
+
+def test_ready_means_that_a_call_does_not_wait():
+    clock = Clock()
+    generator = snowflake(clock)
+    assert generator.ready(5_000)
+    generator.batch((WAIT_MS + MOST_LAG_MS) * 2_048)
+    slept_s = clock.slept_s
+    assert not generator.ready(5_000)
+    clock.now_ms += 3
+    assert generator.ready(3 * 2_048)
+    generator.batch(3 * 2_048)
+    assert clock.slept_s == slept_s
