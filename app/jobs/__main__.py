@@ -19,6 +19,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from app import settings as configuration
+from app.coordination.config_watch import ConfigWatch
 from app.coordination.etcd import Etcd
 from app.coordination.lease import WorkerLease
 from app.coordination.tenure import Epochs
@@ -37,6 +38,8 @@ from app.storage import database, segments, workers
 from app.storage.tags import Tag, TagDirectory
 
 STUCK_S = 60.0
+TAG_FRESH_S = 4.0
+CONFIG_CACHE = "jobs-tag-configuration.json"
 POOL = 4
 """Database connections: the queue, a lease's renewal, the ranges, one spare."""
 
@@ -58,8 +61,12 @@ def work(settings: Settings, given: argparse.Namespace) -> int:
     holder = f"{socket.gethostname()}/{os.getpid()}/{time.time_ns()}"
     url = settings.database_url.get_secret_value()
     engine = database.connect(url, pool_min=POOL, pool_max=POOL, acquire_s=settings.db_acquire_s)
-    tags = TagDirectory(engine, time.monotonic)
-    snowflakes = snowflakes_of(settings, engine, holder)
+    etcd = Etcd(settings.etcd_url)
+    config = ConfigWatch(etcd, settings.claims_dir / CONFIG_CACHE)
+    config.load()
+    config.start()
+    tags = TagDirectory(engine, time.monotonic, overlay=config.overlay, fresh_s=TAG_FRESH_S)
+    snowflakes = snowflakes_of(settings, etcd, engine, holder)
     queue = JobQueue(engine, KIND, lease_s=given.lease_s)
     told = Told()
     bell = PostgresBell(url, lambda: worker.stopping)
@@ -99,17 +106,16 @@ def work(settings: Settings, given: argparse.Namespace) -> int:
             server.shutdown()
         shown.stop()
         bell.close()
-        if snowflakes:
-            snowflakes.stop()
+        snowflakes.stop()
+        config.stop()
+        etcd.close()
         engine.dispose()
         logger().info("export worker ends")
     return 0
 
 
-def snowflakes_of(settings: Settings, engine: Engine, holder: str) -> Snowflakes | None:
-    """None without etcd: a worker id must be this process's alone."""
-    if settings.etcd_url is None:
-        return None
+def snowflakes_of(settings: Settings, etcd: Etcd, engine: Engine, holder: str) -> Snowflakes:
+    """Under a worker id that is this process's alone."""
     here = settings.datacenter
 
     def begin(worker: int, who: str) -> tuple[int, int]:
@@ -120,7 +126,7 @@ def snowflakes_of(settings: Settings, engine: Engine, holder: str) -> Snowflakes
 
     return Snowflakes(
         WorkerLease(
-            Etcd(settings.etcd_url),
+            etcd,
             Epochs(begin, reserve, workers.FencedError),
             datacenter=here,
             holder=holder,
@@ -130,7 +136,7 @@ def snowflakes_of(settings: Settings, engine: Engine, holder: str) -> Snowflakes
     )
 
 
-def generators(snowflakes: Snowflakes | None) -> Callable[[Tag], Generates | None]:
+def generators(snowflakes: Snowflakes) -> Callable[[Tag], Generates | None]:
     """The algorithms that draw without asking a store for ranges."""
     uuids: dict[str, Generates] = {
         "uuid7": Uuid7(clock_ms=lambda: time.time_ns() // 1_000_000, randomness=os.urandom),
@@ -139,7 +145,7 @@ def generators(snowflakes: Snowflakes | None) -> Callable[[Tag], Generates | Non
 
     def of(tag: Tag) -> Generates | None:
         if tag.config.algorithm == "snowflake":
-            return snowflakes.of(tag) if snowflakes else None
+            return snowflakes.of(tag)
         return uuids.get(tag.config.algorithm)
 
     return of

@@ -59,6 +59,36 @@ def engine(migrated):
 
 
 @pytest.fixture
+def new_tag(engine, workspace):
+    """new_tag(name, algorithm) -> a tag of the default workspace."""
+    statement = (
+        "INSERT INTO biz_tags (workspace_id, group_id, name, algorithm) SELECT :workspace, min(id), :name, "
+        ":algorithm FROM groups WHERE workspace_id = :workspace ON CONFLICT DO NOTHING"
+    )
+
+    def new(name: str, algorithm: str) -> None:
+        with engine.begin() as connection:
+            values = {"workspace": workspace, "name": name, "algorithm": algorithm}
+            connection.execute(text(statement), values)
+
+    return new
+
+
+@pytest.fixture
+def etcd():
+    name = f"plumbline-test-etcd-{uuid.uuid4().hex[:8]}"
+    try:
+        docker(
+            "run", "--detach", "--name", name, "--label", "plumbline.test=app",
+            "--publish=127.0.0.1:0:2379", reference("etcd"),
+        )  # fmt: skip
+        until(lambda: docker("exec", name, "ready", check=False).returncode == 0, 60, "etcd ready")
+        yield "http://127.0.0.1:" + docker("port", name, "2379/tcp").stdout.strip().rsplit(":", 1)[1]
+    finally:
+        docker("rm", "--force", "--volumes", name, check=False)
+
+
+@pytest.fixture
 def queue(engine):
     return JobQueue(engine, KIND, lease_s=LEASE_S, most_attempts=3)
 
@@ -107,7 +137,7 @@ def start_worker(postgres, tmp_path):
         "PYTHONPATH": str(repo_root()),
         "PLUMBLINE_SLOT": "blue",
         "PLUMBLINE_VERSION": "1.2.3",
-        "PLUMBLINE_HOST_INDEX": "5",
+        "PLUMBLINE_ETCD_URL": "http://127.0.0.1:9",  # nobody: only snowflakes need it
         "PLUMBLINE_DATABASE_URL": postgres.url,
         "PLUMBLINE_RUNTIME_DIR": str(tmp_path / "run"),
         "PLUMBLINE_JOBS_DIR": str(tmp_path / "exports"),

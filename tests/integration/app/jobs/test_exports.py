@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from ..conftest import docker, until
 
@@ -91,45 +92,26 @@ def test_a_stopping_worker_puts_its_job_back_and_the_attempt_does_not_count(http
     assert (told["state"], told["attempts"]) == ("done", 1)
 
 
-def test_uuids_are_exported_too_and_a_tag_without_its_algorithm_here_fails_with_a_reason(
-    http, start_worker, engine, workspace
-):
-    from sqlalchemy import text
-
-    insert = (
-        "INSERT INTO biz_tags (workspace_id, group_id, name, algorithm, format, step) "
-        "SELECT :workspace, id, 'uuids', 'uuid7', 'uuid', 1000 FROM groups WHERE workspace_id = :workspace "
-        "LIMIT 1 ON CONFLICT DO NOTHING"
-    )
-    with engine.begin() as connection:
-        connection.execute(text(insert), {"workspace": workspace})
+def test_uuids_are_exported_too_and_a_plugins_tag_fails_with_a_reason(http, start_worker, new_tag):
+    new_tag("uuids", "uuid7")
+    new_tag("plugged", "words")
     start_worker()
     told = ended(http, ask(http, tag="uuids", count=70_000, format="octets"))
     assert (told["state"], told["kind"], told["size"]) == ("done", "uuid", 70_000 * 16)
     content = http.get(told["content"]).data
     assert len({content[at : at + 16] for at in range(0, len(content), 16)}) == 70_000
-    # No etcd is configured, so the worker has no worker id of its own.
-    told = ended(http, ask(http, tag="events", count=10))
+    told = ended(http, ask(http, tag="plugged", count=10))
     assert told["state"] == "failed"
-    assert "snowflake" in told["error"]
+    assert "'words'" in told["error"]
 
 
-@pytest.fixture
-def etcd():
-    import uuid
-
-    from tools.setup.images import reference
-
-    name = f"plumbline-test-etcd-{uuid.uuid4().hex[:8]}"
-    try:
-        docker(
-            "run", "--detach", "--name", name, "--label", "plumbline.test=app",
-            "--publish=127.0.0.1:0:2379", reference("etcd"),
-        )  # fmt: skip
-        until(lambda: docker("exec", name, "ready", check=False).returncode == 0, 60, "etcd ready")
-        yield "http://127.0.0.1:" + docker("port", name, "2379/tcp").stdout.strip().rsplit(":", 1)[1]
-    finally:
-        docker("rm", "--force", "--volumes", name, check=False)
+def test_snowflakes_wait_for_a_worker_id_and_fail_when_none_comes(http, start_worker):
+    start_worker()
+    location = ask(http, tag="events", count=10)
+    until(lambda: http.get(location).json["error"], 30, "the first attempt failed")
+    told = http.get(location).json
+    assert (told["state"], told["attempts"]) == ("queued", 1)
+    assert told["error"] == "no ID could be drawn (NotHeldError)"
 
 
 def test_snowflakes_are_exported_under_a_worker_id_of_the_workers_own(http, start_worker, etcd):
@@ -225,8 +207,6 @@ def test_a_file_that_is_gone_is_told_apart_from_one_that_never_was(http, start_w
 
 
 def test_more_exports_than_allowed_are_refused_with_a_time(http, engine):
-    from sqlalchemy import text
-
     one = ask(http, tag="orders", count=5).rsplit("/", 1)[1]
     copies = (
         "INSERT INTO jobs (id, workspace_id, kind, state, request) SELECT gen_random_uuid(), workspace_id, "
