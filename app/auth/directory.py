@@ -226,7 +226,7 @@ class KeyDirectory:
         self._looked_at, self._database_failed_at = started, _NEVER
 
     def _mark_revoked(self) -> None:
-        """What Redis held when it went away it may hold when it's back: each mark is tried until it's taken."""
+        """Redis may come back with what it held when it went away: each mark is tried until it's taken."""
         for sha256 in list(self._unmarked):
             if self._l2 is None or self._l2.mark_revoked(sha256) or not self._known.is_revoked(sha256):
                 self._unmarked.discard(sha256)

@@ -116,7 +116,7 @@ class Cache:
         return self.up
 
     def wake(self) -> None:
-        """Have a probe started if one is due: someone should call this now and then, lest a request has to."""
+        """Have a probe started if one is due; called now and then, it spares requests that."""
         if not self._breaker.closed and self._breaker.probe_due():
             self._start_probe()
 

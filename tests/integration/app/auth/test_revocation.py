@@ -12,7 +12,6 @@ from app.auth.principal import AuthError, KeysUnavailableError
 from app.auth.rows import KeyRows
 from app.auth.watch import KeyWatch
 from app.cache.connect import Cache
-from app.migrate import upgrade
 from app.storage.models import ApiKey, Workspace
 from tests.integration.app.cache.farm import MASTER, REPLICA, STANDALONE, docker, until
 
@@ -57,7 +56,6 @@ def add(total, more) -> None:
 @pytest.fixture
 def keyring(engine):
     """make() -> a token whose key is in the database; revoke(token) commits its revocation."""
-    upgrade(engine)
 
     class Keyring:
         def make(self, **more) -> str:
@@ -149,13 +147,13 @@ def test_a_revocation_in_the_middle_of_a_failover_is_seen_and_outlives_it(farm, 
     assert not late.lets_in(token) and not any(process.lets_in(token) for process in processes)
 
 
-def test_with_redis_away_the_database_answers_and_with_both_away_memory_does(farm, keyring, two, postgres):
+def test_with_redis_away_the_database_answers_and_with_both_away_memory_does(farm, keyring, two, server):
     processes = two(farm.standalone())
     known, later = keyring.make(), keyring.make()
     assert all(process.lets_in(known) for process in processes)
     farm.signal(STANDALONE)
     assert all(process.lets_in(known) and process.lets_in(later) for process in processes)
-    docker("pause", postgres.name)
+    docker("pause", server.name)
     try:
         end, slowest_s = time.monotonic() + 9, 0.0
         while time.monotonic() < end:
@@ -169,7 +167,7 @@ def test_with_redis_away_the_database_answers_and_with_both_away_memory_does(far
         with pytest.raises(KeysUnavailableError):
             processes[0].directory.authenticate(keys.make())
     finally:
-        docker("unpause", postgres.name)
+        docker("unpause", server.name)
     until(lambda: processes[0].directory._known and _asks(processes[0], keyring), 20, "the database again")
     processes[0].watch.stop()
     assert processes[0].hits.get("stale", 0) > 0

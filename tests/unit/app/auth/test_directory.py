@@ -265,6 +265,32 @@ def test_while_the_database_is_away_one_caller_asks_redis_and_the_others_go_on(w
     assert world.shared.reads == reads + 1
 
 
+def test_with_both_away_one_use_in_two_seconds_asks_and_the_others_cost_nothing(world):
+    world.database.add(TOKEN)
+    directory = world.directory()
+    refusal(directory)
+    world.database.away = world.shared.away = True
+    world.passes(module.TRUST_S)
+    reads = world.shared.reads
+    assert [refusal(directory) for _ in range(20)] == [""] * 20
+    assert world.shared.reads == reads + 1
+
+
+def test_a_key_in_use_is_checked_again_and_again(world):
+    world.database.add(TOKEN)
+    directory = world.directory(redis=False)
+    refusal(directory)
+    for key_id in range(2, 6):
+        world.database.add(TOKEN, key_id)
+        world.passes(2)
+        refusal(directory)
+        directory.tick()
+        assert directory.authenticate(TOKEN).key_id == key_id
+        world.passes(2)
+        refusal(directory)
+        directory.tick()  # nothing new
+
+
 def test_changed_scopes_and_deleted_keys_are_seen(world):
     world.database.add(TOKEN)
     here, there = world.directory(), world.directory()
