@@ -1,6 +1,6 @@
 """Writes records into this schema, a batch in a transaction: what is there already is not written again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,16 @@ from app.migrate import current, revisions
 from app.move.records import Record
 from app.storage.models import ApiKey, AuditEvent, BizTag, Group, Segment, Snapshot, Workspace, span
 
+Content = Mapping[str, Any]
+MODELS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "workspaces": (Workspace, ("name",)),
+    "groups": (Group, ("workspace_id", "name")),
+    "biz_tags": (BizTag, ("workspace_id", "name")),
+    "api_keys": (ApiKey, ("sha256",)),
+    "snapshots": (Snapshot, ("workspace_id", "name")),
+    "audit_events": (AuditEvent, ()),
+}
+TIMES = {"at", "created_at", "expires_at", "revoked_at"}
 LOCK_KEY = 7_586_114_221  # any number, the same for all versions
 
 
@@ -40,96 +50,67 @@ def claim(connection: Connection) -> None:
 
 
 class Writer:
-    """Writes through one connection, inside the caller's transaction."""
+    """Writes through one connection, inside one transaction of the caller."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._ids: dict[tuple[str, ...], int] = {}
 
     def write(self, table: str, new: Sequence[Record], over: Sequence[Record]) -> None:
         """Insert `new`, and bring the rows that have the keys of `over` to their content."""
-        for record in new:
-            getattr(self, f"_{table}")(record.content, False)
+        if table == "segments":
+            self._segments([*new, *over])
+            return
+        model, keys = MODELS[table]
+        if new:
+            self._connection.execute(insert(model), [self._row(table, record.content) for record in new])
         for record in over:
-            getattr(self, f"_{table}")(record.content, True)
+            row = self._row(table, record.content)
+            mine = [getattr(model, key) == row.pop(key) for key in keys]
+            if model is BizTag:
+                row |= {"version": BizTag.version + 1, "updated_at": func.now()}
+            self._connection.execute(update(model).where(*mine).values(**row))
 
-    def _workspaces(self, content: Any, over: bool) -> None:
-        values = {"settings": content["settings"]}
-        if over:
-            self._run(update(Workspace).where(Workspace.name == content["name"]).values(**values))
-        else:
-            self._run(insert(Workspace).values(name=content["name"], **values))
-
-    def _groups(self, content: Any, over: bool) -> None:
-        key = {"workspace_id": self._workspace(content["workspace"]), "name": content["name"]}
-        values = {"settings": content["settings"]}
-        if over:
-            self._run(update(Group).filter_by(**key).values(**values))
-        else:
-            self._run(insert(Group).values(**key, **values))
-
-    def _biz_tags(self, content: Any, over: bool) -> None:
-        workspace = self._workspace(content["workspace"])
-        group = select(Group.id).filter_by(workspace_id=workspace, name=content["group"])
-        values = {key: content[key] for key in ("algorithm", "format", "step", "config")}
-        values["group_id"] = self._connection.execute(group).scalar_one()
-        if over:
-            changed = {"version": BizTag.version + 1, "updated_at": func.now(), **values}
-            mine = (BizTag.workspace_id == workspace, BizTag.name == content["name"])
-            self._run(update(BizTag).where(*mine).values(**changed))
-        else:
-            self._run(insert(BizTag).values(name=content["name"], **values))
-
-    def _segments(self, content: Any, over: bool) -> None:
+    def _segments(self, records: Sequence[Record]) -> None:
         """Never moves one back, whatever happens beside."""
-        tag = select(BizTag.id).filter_by(
-            workspace_id=self._workspace(content["workspace"]), name=content["tag"]
+        if not records:
+            return
+        statement = insert(Segment)
+        following = statement.excluded.next_id
+        forward = statement.on_conflict_do_update(
+            index_elements=[Segment.tag_id, Segment.datacenter],
+            set_={"next_id": following, "version": Segment.version + 1, "updated_at": func.now()},
+            where=Segment.next_id < following,
         )
-        datacenter, next_id = content["datacenter"], content["next_id"]
-        row = {"tag_id": self._connection.execute(tag).scalar_one(), "datacenter": datacenter}
-        statement = insert(Segment).values(**row, next_id=next_id, last_id=span(datacenter)[-1])
-        self._run(
-            statement.on_conflict_do_update(
-                index_elements=[Segment.tag_id, Segment.datacenter],
-                set_={"next_id": next_id, "version": Segment.version + 1, "updated_at": func.now()},
-                where=Segment.next_id < next_id,
-            )
-        )
+        self._connection.execute(forward, [self._segment(record.content) for record in records])
 
-    def _api_keys(self, content: Any, over: bool) -> None:
-        values = {
-            "workspace_id": self._workspace(content["workspace"]), "scopes": content["scopes"],
-            **{key: content[key] for key in ("name", "prefix")},
-            **_times(content, "created_at", "expires_at", "revoked_at"),
-        }  # fmt: skip
-        sha256 = bytes.fromhex(content["sha256"])
-        if over:
-            self._run(update(ApiKey).where(ApiKey.sha256 == sha256).values(**values))
-        else:
-            self._run(insert(ApiKey).values(sha256=sha256, **values))
+    def _segment(self, content: Content) -> dict[str, Any]:
+        tag = self._id(BizTag, content["tag"], self._workspace(content["workspace"]))
+        last = span(content["datacenter"])[-1]
+        return {"tag_id": tag, "last_id": last, **{key: content[key] for key in ("datacenter", "next_id")}}
 
-    def _snapshots(self, content: Any, over: bool) -> None:
-        key = {"workspace_id": self._workspace(content["workspace"]), "name": content["name"]}
-        values = {
-            **{name: content[name] for name in ("content", "created_by")},
-            **_times(content, "created_at"),
-        }
-        if over:
-            self._run(update(Snapshot).filter_by(**key).values(**values))
-        else:
-            self._run(insert(Snapshot).values(**key, **values))
-
-    def _audit_events(self, content: Any, _over: bool) -> None:
-        named = content["workspace"]
-        values = {key: value for key, value in content.items() if key != "workspace"}
-        values["workspace_id"] = self._workspace(named) if named is not None else None
-        self._run(insert(AuditEvent).values(**values | _times(content, "at")))
+    def _row(self, table: str, content: Content) -> dict[str, Any]:
+        """A record's values for its table: names become ids, texts become times and octets."""
+        row = {key: value for key, value in content.items() if key not in ("workspace", "group", "sha256")}
+        for key in TIMES & set(row):
+            row[key] = datetime.fromisoformat(row[key]) if row[key] else None
+        if "sha256" in content:
+            row["sha256"] = bytes.fromhex(content["sha256"])
+        if "workspace" in content:
+            named = content["workspace"]  # an audit event may have none
+            row["workspace_id"] = self._workspace(named) if named is not None else None
+        if "group" in content:
+            row["group_id"] = self._id(Group, content["group"], row["workspace_id"])
+        return row
 
     def _workspace(self, name: str) -> int:
-        return self._connection.execute(select(Workspace.id).where(Workspace.name == name)).scalar_one()
+        return self._id(Workspace, name)
 
-    def _run(self, statement: Any) -> None:
-        self._connection.execute(statement)
-
-
-def _times(content: Any, *keys: str) -> dict[str, datetime | None]:
-    return {key: datetime.fromisoformat(content[key]) if content[key] else None for key in keys}
+    def _id(self, model: type[Workspace | Group | BizTag], name: str, workspace: int | None = None) -> int:
+        key = (model.__tablename__, name, str(workspace))
+        if key not in self._ids:
+            query = select(model.id).where(model.name == name)
+            if workspace is not None and model is not Workspace:
+                query = query.where(model.workspace_id == workspace)  # type: ignore[union-attr]
+            self._ids[key] = self._connection.execute(query).scalar_one()
+        return self._ids[key]

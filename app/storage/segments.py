@@ -78,8 +78,6 @@ def allocate(
     database raises: then nothing was handed out.
     """
     size = tag.step if size is None else size
-    if not holder:  # callers that name no size of their own
-        size = max(tag.step, size)
     if not 1 <= least <= size:
         raise ValueError(f"size {size}, least {least}: allowed 1 <= least <= size")
     wish = _Wish(tag, datacenter, bounds(tag, datacenter), size, least)

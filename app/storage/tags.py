@@ -110,10 +110,8 @@ class TagDirectory:
                 self._l2_put(tag)
         return [self._under_overlay(known) for known in list(self._known.values())]
 
-    def find(self, workspace_id: int, name: str | None = None) -> Tag | None:
+    def find(self, workspace_id: int, name: str) -> Tag | None:
         """The tag, or None. Raises what the database raises, only for a name never seen."""
-        if name is None:  # callers that know no workspaces yet
-            workspace_id, name = self._default_workspace(), str(workspace_id)
         key, now = (workspace_id, name), self._monotonic()
         hit = self._known.get(key)
         if hit and now - hit.read_at < self._fresh_s:
@@ -150,10 +148,6 @@ class TagDirectory:
     def known(self) -> list[Tag]:
         """The tags in memory, under their overlays."""
         return [self._under_overlay(hit) for hit in list(self._known.values())]
-
-    def _default_workspace(self) -> int:
-        with self._engine.connect() as connection:
-            return connection.execute(select(Workspace.id).where(Workspace.name == "default")).scalar_one()
 
     def _keep(self, key: tuple[int, str], now: float, tag: Tag | None) -> Tag | None:
         with self._lock:

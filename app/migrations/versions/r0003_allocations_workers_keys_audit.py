@@ -146,8 +146,7 @@ def _segments() -> None:
     op.execute("CREATE TABLE segment_allocations_default PARTITION OF segment_allocations DEFAULT")
     op.execute(SEGMENTS_SPAN)
     op.execute(
-        "CREATE TRIGGER segments_span BEFORE INSERT ON segments "
-        "FOR EACH ROW EXECUTE FUNCTION segments_span()"
+        "CREATE TRIGGER segments_span BEFORE INSERT ON segments FOR EACH ROW EXECUTE FUNCTION segments_span()"
     )
     op.execute(SPANS)
 
