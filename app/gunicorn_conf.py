@@ -3,6 +3,8 @@
 Run: PYTHONPATH=<release>/site-packages /usr/bin/python3 -m gunicorn -c <release>/gunicorn.conf.py
 """
 
+import gc
+import logging
 import os
 import shutil
 import sys
@@ -21,8 +23,12 @@ except configuration.BadSettingsError as error:
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_settings.metrics_dir)
 _settings.metrics_dir.mkdir(parents=True, exist_ok=True)
 
+# One thread is enough for what numpy does here, and threads don't survive the fork.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # Imported here, so that the workers share one copy; the application itself is made in each worker.
-import app.server.application  # noqa: E402, F401
+import app.server.application  # noqa: E402
+import app.serving.runtime  # noqa: E402, F401
 from app.server.balance import connections  # noqa: E402  # shared with the workers, so made before them
 
 wsgi_app = "app.server.wsgi:app"
@@ -47,11 +53,22 @@ def on_starting(server: object) -> None:
     _settings.metrics_dir.mkdir(parents=True)
 
 
+def when_ready(server: object) -> None:
+    """What is imported stays: the collector needn't look at it, nor so copy its pages into each worker."""
+    gc.collect()
+    gc.freeze()
+
+
 def worker_exit(server: object, worker: object) -> None:
     """Runs in the worker when its last request is answered."""
     from app.server.wsgi import runtime  # noqa: PLC0415  # exists only in workers
 
     runtime.stop()
+    if isinstance(ended := sys.exception(), SystemExit) and not ended.code:
+        # Everything is given back. Taking the interpreter apart takes a second, which a restart waits for.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def child_exit(server: object, worker: Any) -> None:

@@ -10,11 +10,9 @@ if TYPE_CHECKING:
     from app.serving.runtime import Runtime
 
 
-def grpc_server(runtime: "Runtime") -> GrpcServer | None:
-    """None where the settings have no address for it. Raises BadBindError or BadCertificateError."""
+def grpc_server(runtime: "Runtime", bind: str) -> GrpcServer:
+    """Not started yet. Raises BadBindError or BadCertificateError."""
     settings = runtime.settings
-    if settings.grpc_bind is None:
-        return None
 
     def not_ready() -> str | None:
         because = runtime.not_ready_because()
@@ -33,7 +31,7 @@ def grpc_server(runtime: "Runtime") -> GrpcServer | None:
             counted=runtime.metrics.rpc.request,
             failed=lambda method, error: logger().error("unexpected error", method=method, exc_info=error),
         ),
-        settings.grpc_bind,
+        bind,
         certificate=settings.grpc_tls_cert,
         key=settings.grpc_tls_key,
         threads=settings.threads,

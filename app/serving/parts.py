@@ -181,7 +181,8 @@ def faults(runtime: "Runtime", release: ReleaseConfig) -> tuple[Injector, FaultS
     )
 
     def changed(now: FaultSet) -> None:
-        logger().warning("faults set", generation=now.generation, faults=len(now.faults), by=now.set_by)
+        if now.generation:
+            logger().warning("faults set", generation=now.generation, faults=len(now.faults), by=now.set_by)
 
     switch = FaultSwitch(
         settings.runtime_dir / f"faults-{settings.slot}.json",

@@ -25,7 +25,6 @@ from app.serving import endpoints, parts
 from app.serving.access import Access
 from app.serving.coordination import Coordination
 from app.serving.generators import Generators
-from app.serving.grpc import grpc_server
 from app.serving.stores import Stores, connect
 from app.serving.upkeep import Upkeep
 from app.settings import Settings
@@ -91,7 +90,11 @@ class Runtime:
             audit=self.audit,
             metrics=metrics,
         )
-        self.grpc = grpc_server(self)
+        self.grpc = None
+        if settings.grpc_bind is not None:
+            from app.serving.grpc import grpc_server  # noqa: PLC0415  # a heavy import, for those who serve it
+
+            self.grpc = grpc_server(self, settings.grpc_bind)
         self.instant = parts.instant(self)
 
     def start(self) -> None:

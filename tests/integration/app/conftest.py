@@ -1,7 +1,9 @@
 """A throwaway Postgres, and the service from its bundle in the hosts' image beside it."""
 
+import hashlib
 import http.client
 import json
+import secrets
 import subprocess
 import time
 import uuid
@@ -18,6 +20,8 @@ from tools.setup.images import reference
 
 VERSION = "1.2.3"
 SERVICE_PORT = 8001
+KEY = "plk_" + secrets.token_urlsafe(32)
+AUTHORIZATION = {"Authorization": f"Bearer {KEY}"}
 
 
 def docker(*arguments: str, check: bool = True, timeout_s: float = 60, **more) -> subprocess.CompletedProcess:
@@ -98,7 +102,10 @@ class Installed:
             "PLUMBLINE_VERSION": VERSION,
             "PLUMBLINE_BIND": f"0.0.0.0:{SERVICE_PORT}",
             "PLUMBLINE_DATABASE_URL": postgres.url_inside,
-            "PLUMBLINE_HOST_INDEX": "5",
+            "PLUMBLINE_ETCD_URL": "http://127.0.0.1:2379",
+            "PLUMBLINE_REDIS_URL": "redis://127.0.0.1:6379/0",
+            "PLUMBLINE_LEASE_TTL_S": "5",
+            "PLUMBLINE_BOOTSTRAP_KEY_SHA256": hashlib.sha256(KEY.encode()).hexdigest(),
             "PLUMBLINE_RUNTIME_DIR": "/run/plumbline",
             "PLUMBLINE_STATE_DIR": "/var/lib/plumbline",
             "PLUMBLINE_RELEASE_CONFIG": "/etc/release.json",
@@ -130,11 +137,11 @@ class Installed:
         )  # fmt: skip
         until(lambda: self.call("GET", "/readyz")[0] == 200, 40, "service ready")
 
-    def call(self, method: str, path: str) -> tuple[int, dict, dict]:
+    def call(self, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, dict, dict]:
         """(status, headers, content); status 0 without an answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
         try:
-            connection.request(method, path)
+            connection.request(method, path, body=body, headers={**AUTHORIZATION, **headers})
             answer = connection.getresponse()
             body = answer.read()
             kind = answer.headers.get("Content-Type", "")
@@ -154,10 +161,14 @@ def install(postgres, containers, bundle):
     """install(faults_allowed=...) -> a host with the bundle and a migrated database."""
 
     def new(faults_allowed: bool = False) -> Installed:
+        inside = f"--network=container:{postgres.name}"
+        for part in ("redis", "etcd"):
+            docker("run", "--detach", "--name", containers(part), "--label", "plumbline.test=app", inside,
+                   reference(part))  # fmt: skip
         name = containers("host")
         docker(
-            "run", "--detach", "--name", name, "--label", "plumbline.test=app", "--network",
-            f"container:{postgres.name}", "--entrypoint", "sleep", reference("host"), "600",
+            "run", "--detach", "--name", name, "--label", "plumbline.test=app", inside,
+            "--entrypoint", "sleep", reference("host"), "600",
         )  # fmt: skip
         docker("exec", name, "mkdir", "-p", "/opt/release")
         docker("cp", str(bundle), f"{name}:/opt/bundle.tgz")
