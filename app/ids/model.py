@@ -97,14 +97,6 @@ class Algorithm(Protocol):
     def metrics(self) -> Mapping[str, float]: ...
 
 
-class Generator(Protocol):
-    """Numbers as ranges, for callers that need no batch: `blocks` is ascending, all or nothing."""
-
-    def blocks(self, count: int) -> list[range]: ...
-
-    def can_issue(self) -> bool: ...
-
-
 def check_count(count: int) -> None:
     """Raises ValueError for a count below 1."""
     if count < 1:
