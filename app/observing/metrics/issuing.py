@@ -29,6 +29,7 @@ TABLE = (
     Metric("idgen_ids_total", "counter", "IDs issued", {"algorithm": ALGORITHMS}),
     Metric("idgen_leases_total", "counter", "Ranges handed to clients, or not", {"outcome": OUTCOMES}),
     Metric("idgen_leased_ids_total", "counter", "IDs in ranges handed to clients"),
+    Metric("idgen_lease_duration_seconds", "histogram", "Time to answer a request for a range"),
     Metric(
         "idgen_segment_usage_ratio",
         "gauge",
@@ -40,7 +41,7 @@ TABLE = (
     Metric(
         "idgen_segment_preloads_total",
         "counter",
-        "Ranges fetched ahead; late: a request had to wait for it",
+        "Ranges fetched ahead; late: a request had to wait",
         {"outcome": PRELOADS},
     ),
     Metric(
@@ -121,9 +122,10 @@ class Issuing:
             if ids:
                 self._ids[algorithm].add(ids)
 
-    def leased(self, outcome: str, ids: int = 0) -> None:
-        """Count one lease of `ids` IDs."""
+    def leased(self, outcome: str, seconds: float, ids: int) -> None:
+        """Count one request for a range of `ids` IDs."""
         self._families["idgen_leases_total"](outcome).inc()
+        self._families["idgen_lease_duration_seconds"]().observe(seconds)
         if ids:
             self._families["idgen_leased_ids_total"]().inc(ids)
 

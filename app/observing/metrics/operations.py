@@ -1,11 +1,12 @@
-"""Metrics of running the service: problems, audit, plugins, snapshots, faults, jobs."""
+"""Metrics of running the service: problems, audit, plugins, snapshots, faults. Jobs have a process and
+/metrics of their own (app.jobs.status)."""
 
 from collections.abc import Iterable
 
 from app.observing.metrics.series import Families, Metric
 
-DONE = ("ok", "error")
-AUDIT = ("written", "dropped", "failed")
+DONE = ("ok", "refused", "error")
+AUDIT = ("written", "dropped", "failed", "spooled")
 FAULTS = (
     ("cpu", ("compute", "lock")),
     ("db", ("slow_plan", "missing_index")),
@@ -13,10 +14,7 @@ FAULTS = (
 )
 """Kinds of faults and the modes of each, as app.faults.config has them (a test compares)."""
 
-JOB_KINDS = ("export",)
-JOB_OUTCOMES = ("queued", "done", "failed", "retried", "cancelled")
 RELOAD_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-JOB_BUCKETS_S = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
 
 TABLE = (
     Metric(
@@ -28,7 +26,7 @@ TABLE = (
     Metric(
         "idgen_audit_events_total",
         "counter",
-        "Audit events; dropped: the queue was full; failed: the database refused",
+        "Audit events; dropped: the queue was full; failed: a write did; spooled: kept in a file",
         {"outcome": AUDIT},
     ),
     Metric("idgen_audit_queued", "gauge", "Audit events not yet written", merge="livesum"),
@@ -52,15 +50,6 @@ TABLE = (
     ),
     Metric(
         "idgen_faults_injected_total", "counter", "Injected faults that struck", {"kind": None, "mode": None}
-    ),
-    Metric("idgen_jobs_total", "counter", "Jobs", {"kind": JOB_KINDS, "outcome": JOB_OUTCOMES}),
-    Metric("idgen_jobs_waiting", "gauge", "Jobs queued and not begun", {"kind": JOB_KINDS}, merge="livemax"),
-    Metric(
-        "idgen_job_duration_seconds",
-        "histogram",
-        "Time that a job ran",
-        {"kind": JOB_KINDS},
-        buckets=JOB_BUCKETS_S,
     ),
 )
 
@@ -115,13 +104,3 @@ class Operations:
             shares[kind, mode] = max(share, shares[kind, mode])
         for (kind, mode), share in shares.items():
             self._families["idgen_faults_active"](kind, mode).set(share)
-
-    def job(self, kind: str, outcome: str, seconds: float | None = None) -> None:
-        """Count what became of a job; `seconds` that it ran, where it did."""
-        self._families["idgen_jobs_total"](kind, outcome).inc()
-        if seconds is not None:
-            self._families["idgen_job_duration_seconds"](kind).observe(seconds)
-
-    def jobs_waiting(self, kind: str, count: int) -> None:
-        """Show how many jobs wait."""
-        self._families["idgen_jobs_waiting"](kind).set(count)

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.observing.metrics.series import Families, Metric
 
-CACHES = ("tag", "segment", "key")
+CACHES = ("tags", "segments", "keys")
 KEY_LEVELS = ("l1", "l2", "database", "none")
 ACQUIRE_BUCKETS_S = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10)
 

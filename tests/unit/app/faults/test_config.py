@@ -16,7 +16,7 @@ def environment(tmp_path, monkeypatch):
         "SLOT": "blue",
         "VERSION": "1.0.0",
         "DATABASE_URL": "postgresql://user:hunter2@db/ids",
-        "HOST_INDEX": "3",
+        "ETCD_URL": "http://127.0.0.1:2379",
         "RUNTIME_DIR": str(tmp_path),
     }.items():
         monkeypatch.setenv(f"PLUMBLINE_{key}", value)
@@ -43,7 +43,6 @@ def test_faults_where_they_are_not_allowed_keep_the_service_from_starting(enviro
     [
         ("SLOT", "red", "'blue' or 'green'"),
         ("VERSION", "1.0", "semantic version"),
-        ("HOST_INDEX", "32", "less than or equal to 31"),
         ("DATACENTER", "8", "less than or equal to 7"),
         ("DATABASE_URL", "sqlite:///hunter2", "begins with postgresql"),
         ("WORKERS", "5", "less than or equal to 4"),

@@ -129,7 +129,7 @@ def test_faults_that_ended_show_zero_again(metrics):
 
 
 def test_each_subject_reports_what_it_was_told(metrics):
-    metrics.issuing.leased("ok", 500)
+    metrics.issuing.leased("ok", 0.02, 500)
     metrics.issuing.preload("late")
     metrics.issuing.segment_load("error")
     metrics.issuing.capacity_used("orders", 0.25)
@@ -141,7 +141,7 @@ def test_each_subject_reports_what_it_was_told(metrics):
     metrics.coordination.config_update("refused")
     metrics.storage.acquired(0.002)
     metrics.storage.acquired(5, timed_out=True)
-    metrics.storage.cache("tag", "hit")
+    metrics.storage.cache("tags", "hit")
     metrics.storage.redis_call("get", "ok")
     metrics.storage.redis_up(True)
     metrics.storage.key_found("l2")
@@ -152,8 +152,6 @@ def test_each_subject_reports_what_it_was_told(metrics):
     metrics.operations.plugins_reloaded("ok", 0.2)
     metrics.operations.snapshot("restore", "ok")
     metrics.fault_struck("cpu", "lock")
-    metrics.operations.job("export", "done", 12.0)
-    metrics.operations.jobs_waiting("export", 2)
     metrics.rpc.serves(["Generate"])
     metrics.rpc.request("Generate", "ok", 0.001)
     found = shown(metrics)
@@ -172,7 +170,7 @@ def test_each_subject_reports_what_it_was_told(metrics):
         "idgen_config_updates_total{outcome=refused}": 1,
         "idgen_db_pool_acquire_seconds_count{}": 2,
         "idgen_db_pool_timeouts_total{}": 1,
-        "idgen_cache_requests_total{cache=tag,outcome=hit}": 1,
+        "idgen_cache_requests_total{cache=tags,outcome=hit}": 1,
         "idgen_redis_calls_total{operation=get,outcome=ok}": 1,
         "idgen_redis_up{}": 1,
         "idgen_key_cache_hits_total{level=l2}": 1,
@@ -184,9 +182,7 @@ def test_each_subject_reports_what_it_was_told(metrics):
         "plugin_reload_duration_seconds_count{}": 1,
         "snapshot_restore_total{outcome=ok}": 1,
         "idgen_faults_injected_total{kind=cpu,mode=lock}": 1,
-        "idgen_jobs_total{kind=export,outcome=done}": 1,
-        "idgen_job_duration_seconds_sum{kind=export}": 12,
-        "idgen_jobs_waiting{kind=export}": 2,
+        "idgen_lease_duration_seconds_count{}": 1,
         "idgen_grpc_requests_total{method=Generate,outcome=ok}": 1,
         "idgen_grpc_requests_total{method=Generate,outcome=error}": 0,
     }

@@ -1,5 +1,7 @@
 """One trace for one request, from the caller's header on; nothing to pay where there is none."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -323,15 +325,25 @@ def test_a_collector_that_is_away_costs_no_request_and_a_stop_little(traced, col
     assert time.monotonic() - began < 6
 
 
-def test_a_span_where_nothing_is_traced_costs_less_than_a_microsecond():
-    def cost():
-        began = time.thread_time()
-        for _ in range(20_000):
-            with tracing.span("router"):
-                pass
-        return (time.thread_time() - began) / 20_000
+SPANS = """
+import time
+from app.observing import tracing
 
-    assert min(cost() for _ in range(5)) < 1e-6
+def cost():
+    began = time.thread_time()
+    for _ in range(20_000):
+        with tracing.span("router"):
+            pass
+    return (time.thread_time() - began) / 20_000
+
+print(min(cost() for _ in range(7)))
+"""
+
+
+def test_a_span_where_nothing_is_traced_costs_less_than_a_microsecond():
+    # In a process of its own: whoever measures coverage here would measure that.
+    run = subprocess.run([sys.executable, "-c", SPANS], capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 1e-6
 
 
 def test_threads_do_not_share_their_request(traced):
