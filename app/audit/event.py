@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 import orjson
 
@@ -46,7 +47,7 @@ class Event:
 
 def short(text: object) -> str:
     """A text of an event, cut where it is too long, without what Postgres can't store."""
-    return str(text).replace("\0", "")[:LONGEST_TEXT]
+    return str(text)[:LONGEST_TEXT].replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def bounded(detail: Mapping[str, object]) -> dict[str, object]:
@@ -57,6 +58,16 @@ def bounded(detail: Mapping[str, object]) -> dict[str, object]:
         return {"left_out": f"not JSON: {short(error)}"}
     if len(written) > LARGEST_DETAIL:
         return {"left_out": f"{len(written)} octets; allowed: {LARGEST_DETAIL}"}
-    # Postgres' jsonb has no NUL character.
-    plain: dict[str, object] = orjson.loads(written.replace(b"\\u0000", b""))
-    return plain
+    plain: dict[str, object] = orjson.loads(written)
+    return _without_nul(plain) if b"\\u0000" in written else plain
+
+
+def _without_nul(value: Any) -> Any:
+    """Postgres' jsonb has no NUL character."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, list):
+        return [_without_nul(one) for one in value]
+    if isinstance(value, dict):
+        return {key.replace("\0", ""): _without_nul(one) for key, one in value.items()}
+    return value

@@ -140,21 +140,25 @@ class AuditLog:
                 logger().error("audit tick failed", error=str(error))
 
     def _run(self) -> None:
-        read_back = self._spool_dir is None
-        next_tick = time.monotonic() + TICK_S
+        left_behind = self._spool_dir is not None
+        next_tick, next_look = time.monotonic() + TICK_S, 0.0
         while True:
-            read_back = read_back or self._read_back()
+            if left_behind and time.monotonic() >= next_look:
+                left_behind = not self._read_back()
+                next_look = time.monotonic() + self._retry_s
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + TICK_S
                 self._tick()
             if batch := self._collect():
                 self._deliver(batch)
             with self._changed:
+                # A stop doesn't wait for what an earlier one left: its file stays.
                 done = self._closing and not self._queue and not self._batch
                 if done or self._given_up:
                     return
 
     def _read_back(self) -> bool:
+        """Whether nothing is left of an earlier stop. A file that can't be read keeps no event waiting."""
         assert self._spool_dir is not None
         try:
             if count := spool.give_back(self._spool_dir, self._write_once):
@@ -164,8 +168,7 @@ class AuditLog:
         except Exception as error:
             self._count("failed", 1)
             logger().warning("audit events of an earlier stop not written", error=str(error))
-            self._pause(self._retry_s)
-            return self._closing  # a stop doesn't wait for these: their file stays
+            return False
 
     def _pause(self, seconds: float) -> None:
         """Wait, but not through a stop."""

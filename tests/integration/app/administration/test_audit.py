@@ -79,7 +79,7 @@ def test_a_stop_while_postgres_is_away_loses_nothing_either(server, template, lo
             log.record("test", f"a{number}", "ok", detail={"old": number, "new": number + 1})
         started = time.monotonic()
         log.close(3)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 10, "a stop has its limit, give or take a slow disk"
         (file,) = (tmp_path / "spool").glob("audit-*.jsonl")
         assert file.stat().st_mode & 0o077 == 0
     finally:

@@ -182,6 +182,14 @@ def test_reading_back_waits_for_the_database_and_does_not_hold_up_a_stop(new_log
     assert len(list(tmp_path.glob(PATTERN))) == 1
 
 
+def test_a_file_that_can_not_be_read_back_keeps_no_new_event_waiting(new_log, store, tmp_path, counts):
+    (tmp_path / "audit-unreadable.jsonl").mkdir()
+    log = new_log()
+    log.start()
+    log.record("tag.changed", "tag/a", "ok")
+    assert until(lambda: store.targets == ["tag/a"]) and counts["failed"] >= 1
+
+
 def test_recording_never_raises(new_log, store, counts):
     def broken() -> tuple[str, str]:
         raise RuntimeError("no request")
@@ -196,11 +204,13 @@ def test_recording_never_raises(new_log, store, counts):
     cycle = {}
     cycle["again"] = cycle
     log.record("cycle", "x", "ok", detail=cycle)
+    log.record("half a character", "\ud800", "ok", detail={"backslash": "\\u0000 and \0"})
     log.close()
-    first, large, endless = store.events[:3]
+    first, large, endless, half = store.events[:4]
     assert (len(first.action), first.target, first.detail["nul"], first.detail["1"]) == (200, "nul", "ab", 2)
     assert large.detail == {"left_out": "20011 octets; allowed: 8192"}
     assert endless.detail["left_out"].startswith("not JSON")
+    assert (half.target, half.detail) == ("?", {"backslash": "\\u0000 and "})
 
 
 def test_ticks_run_about_once_a_second_and_a_last_time_at_the_stop(new_log):
