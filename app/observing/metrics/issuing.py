@@ -29,7 +29,6 @@ TABLE = (
     Metric("idgen_ids_total", "counter", "IDs issued", {"algorithm": ALGORITHMS}),
     Metric("idgen_leases_total", "counter", "Ranges handed to clients, or not", {"outcome": OUTCOMES}),
     Metric("idgen_leased_ids_total", "counter", "IDs in ranges handed to clients"),
-    Metric("idgen_lease_duration_seconds", "histogram", "Time to answer a request for a range"),
     Metric(
         "idgen_segment_usage_ratio",
         "gauge",
@@ -122,10 +121,9 @@ class Issuing:
             if ids:
                 self._ids[algorithm].add(ids)
 
-    def leased(self, outcome: str, seconds: float, ids: int) -> None:
+    def leased(self, outcome: str, ids: int = 0) -> None:
         """Count one request for a range of `ids` IDs."""
         self._families["idgen_leases_total"](outcome).inc()
-        self._families["idgen_lease_duration_seconds"]().observe(seconds)
         if ids:
             self._families["idgen_leased_ids_total"]().inc(ids)
 
