@@ -72,7 +72,6 @@ class KeyDirectory:
         self._on_hits, self._on_used = on_hits, on_used
         self._known = Known(most_keys)
         self._lookups = KeyLimits(lookups_per_s, max(1.0, lookups_per_s), monotonic)
-        self._due: set[bytes] = set()
         self._unmarked: set[bytes] = set()
         self._looked_at = self._swept_at = self._database_failed_at = _NEVER
         self._looking_since: float | None = None
@@ -92,6 +91,7 @@ class KeyDirectory:
         elif self._now() >= entry.expires_at:
             raise AuthError("key-expired")
         elif self._monotonic() < entry.fresh_until:
+            entry.hot = True
             self._hits.add("l1")
             principal = entry.principal
         else:
@@ -104,6 +104,7 @@ class KeyDirectory:
         entry = self._known.entries.get(keys.digest(token)) if token.isascii() else None
         if entry is None or self._now() >= entry.expires_at or self._monotonic() >= entry.fresh_until:
             return None
+        entry.hot = True
         self._hits.add("l1")
         self._used.add(entry.principal.key_id)
         return entry.principal
@@ -145,7 +146,7 @@ class KeyDirectory:
             self._redis.wake()
         self._look_for_revocations()
         self._mark_revoked()
-        self._check_due()
+        self._check_in_use()
         now = self._monotonic()
         if now - self._swept_at >= SWEEP_S:
             self._swept_at = now
@@ -190,8 +191,7 @@ class KeyDirectory:
             # Neither this key nor the revocations were checked in time. One caller asks, the others go on.
             entry.fresh_until = now + FRESH_S
             level = self._check_now(digest, now)
-        entry.used = now
-        self._due.add(digest)
+        entry.hot = True
         self._hits.add(level)
         return entry.principal
 
@@ -231,9 +231,9 @@ class KeyDirectory:
             if self._l2 is None or self._l2.mark_revoked(sha256) or not self._known.is_revoked(sha256):
                 self._unmarked.discard(sha256)
 
-    def _check_due(self) -> None:
-        due, self._due = [digest for digest in self._due.copy() if digest in self._known.entries], set()
+    def _check_in_use(self) -> None:
         now = self._monotonic()
+        due = self._known.in_use(now)
         records: dict[bytes, KeyRecord | None] = {}
         if self._l2 and due:
             records = {d: r for d, r in zip(due, self._l2.get_many(due), strict=True) if r is not None}

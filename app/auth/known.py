@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from app.auth.principal import AuthError, KeyRecord, Principal, Slug
 
-FRESH_S = 2.0
-"""A key in use is checked again in the background when its last check is this old."""
+FRESH_S = 3.0
+"""A check is good for this long without a further look; keys in use are checked again before."""
 REFUSED_S = 2.0
 KEEP_S = 600.0
 """Keys that nobody uses are forgotten after this."""
@@ -17,14 +17,18 @@ V = TypeVar("V")
 
 
 class Entry:
-    """A key that was let in. Times are monotonic seconds, `expires_at` is Unix seconds or infinity."""
+    """A key that was let in. Times are monotonic seconds, `expires_at` is Unix seconds or infinity.
 
-    __slots__ = ("checked", "expires_at", "fresh_until", "principal", "used")
+    hot: set by each use, taken back by `Known.in_use`.
+    """
+
+    __slots__ = ("checked", "expires_at", "fresh_until", "hot", "principal", "used")
 
     def __init__(self, record: KeyRecord, now: float) -> None:
         self.principal: Principal = record.principal
         self.expires_at = float("inf") if record.expires_at is None else record.expires_at
         self.checked = self.used = now
+        self.hot = False
         self.fresh_until = now + FRESH_S
 
     def says(self, record: KeyRecord) -> bool:
@@ -80,6 +84,15 @@ class Known:
             self.admit(sha256, record, now, unix_now)
         except AuthError:
             return  # it's gone
+
+    def in_use(self, now: float) -> list[bytes]:
+        """The keys that were used since the last call."""
+        hot = []
+        for sha256, entry in list(self.entries.items()):
+            if entry.hot:
+                entry.hot, entry.used = False, now
+                hot.append(sha256)
+        return hot
 
     def revoke(self, sha256: bytes, now: float) -> None:
         """Refuse it from now on, also when a record read earlier comes in later."""
