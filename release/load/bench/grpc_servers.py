@@ -1,0 +1,108 @@
+"""One process of the service whose gRPC calls are carried by a chosen server, for grpc_compare.
+
+  python3 grpc_servers.py KIND ADDRESS      KIND: threads, aio, aio_executor; settings as the service's
+
+`threads` is what the service ships. `aio` answers on the event loop itself, so that one call that waits for
+the database holds up all others; `aio_executor` hands each call to a thread. Says `ready` on stdout when the
+service is ready and the server listens; ends when stdin does. It is copied into a host and run there, so it
+imports nothing but the bundle.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from app.grpc_api import ids_pb2 as m
+from app.grpc_api.calls import Calls
+from app.grpc_api.refusals import Refusal
+from app.grpc_api.server import SERVICE, GrpcServer
+
+import grpc  # isort: skip  # after app.grpc_api, which prepares it
+
+KINDS = ("threads", "aio", "aio_executor")
+
+
+class AsyncServer:
+    """The same calls on grpc.aio, in a thread with a loop of its own."""
+
+    def __init__(self, calls: Calls, address: str, threads: int) -> None:
+        """threads: 0 answers on the loop."""
+        self._calls, self._address = calls, address
+        self._executor = ThreadPoolExecutor(threads) if threads else None
+        self._listens = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    def start(self) -> None:
+        """Listen when this returns."""
+        self._thread.start()
+        self._listens.wait(10)
+
+    async def _serve(self) -> None:
+        server = grpc.aio.server()
+        calls = grpc.method_handlers_generic_handler(SERVICE, {
+            "Generate": grpc.unary_unary_rpc_method_handler(
+                self._generate, m.GenerateRequest.FromString, m.GenerateResponse.SerializeToString
+            ),
+            "GenerateStream": grpc.stream_stream_rpc_method_handler(
+                self._stream, m.GenerateRequest.FromString, m.GenerateReply.SerializeToString
+            ),
+        })  # fmt: skip
+        server.add_generic_rpc_handlers((calls,))
+        server.add_insecure_port(self._address)
+        await server.start()
+        self._listens.set()
+        await server.wait_for_termination()
+
+    async def _generate(self, request: m.GenerateRequest, context: Any) -> m.GenerateResponse:
+        given = request, context.invocation_metadata(), context.time_remaining()
+        try:
+            if self._executor is None:
+                return self._calls.generate(*given)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, self._calls.generate, *given)
+        except Refusal as refusal:
+            await context.abort(refusal.code, refusal.detail, refusal.metadata)
+            raise
+
+    async def _stream(
+        self, requests: AsyncIterator[m.GenerateRequest], context: Any
+    ) -> AsyncIterator[m.GenerateReply]:
+        metadata, loop = context.invocation_metadata(), asyncio.get_running_loop()
+        async for request in requests:
+            given = request, metadata, context.time_remaining()
+            if self._executor is None:
+                yield self._calls.generate_in_stream(*given)
+            else:
+                yield await loop.run_in_executor(self._executor, self._calls.generate_in_stream, *given)
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    kind, address = sys.argv[1:]
+    # The runtime has a server of its own; here it is either what is measured or only the owner of the calls.
+    os.environ["PLUMBLINE_GRPC_BIND"] = address if kind == "threads" else f"unix:/tmp/unused-{os.getpid()}"
+    from app import settings as configuration  # noqa: PLC0415  # reads the environment
+    from app.observing.metrics import Metrics  # noqa: PLC0415
+    from app.server.problem_kinds import KINDS as SLUGS  # noqa: PLC0415
+    from app.serving.runtime import Runtime  # noqa: PLC0415
+
+    settings, release = configuration.load()
+    runtime = Runtime(settings, release, Metrics(settings.slot, settings.version, slugs=SLUGS))
+    runtime.start()
+    if not runtime.wait_until_started(60):
+        sys.exit(f"not ready: {runtime.not_ready_because()}")
+    shipped: GrpcServer | None = runtime.grpc
+    assert shipped is not None
+    if kind != "threads":
+        AsyncServer(shipped.calls, address, 0 if kind == "aio" else settings.threads).start()
+    print("ready", flush=True)
+    sys.stdin.read()
+    runtime.stop()
+
+
+if __name__ == "__main__":
+    main()
