@@ -51,7 +51,7 @@ class DoubleBuffer:
         self._next = self._stop = 0  # what is left of the current range
         self._size = 0  # what it was at first
         self._preload_below = 0  # the rest at which the next one is fetched
-        self._spare: deque[range] = deque()
+        self._spare: deque[tuple[int, int, int, int]] = deque()  # the four above, of ranges not begun
         self._available = 0
         self._step = self._steps.step
         self._loading = self._late = self._closed = self._given_back = False
@@ -136,15 +136,13 @@ class DoubleBuffer:
         """
         with self._lock:
             self._closed = True
-            rest = [range(self._next, self._stop), *self._spare]
+            rest = [range(self._next, self._stop), *self._take_spare()]
             self._next = self._stop = self._available = 0
-            self._spare.clear()
             self._changed.notify_all()
             deadline = self._monotonic() + wait_s
             while self._loading and (left := deadline - self._monotonic()) > 0:
                 self._changed.wait(left)
-            rest += self._spare
-            self._spare.clear()
+            rest += self._take_spare()
             self._given_back = True
             return [one for one in rest if one]
 
@@ -184,9 +182,12 @@ class DoubleBuffer:
         if self._size:  # else it's the first
             self._switches += 1
             self._preload_hits += not waited
-        segment = self._spare.popleft()
-        self._next, self._stop, self._size = segment.start, segment.stop, len(segment)
-        self._preload_below = int(self._size * (1 - self._preload_at))
+        self._next, self._stop, self._size, self._preload_below = self._spare.popleft()
+
+    def _take_spare(self) -> list[range]:
+        spare = [range(first, stop) for first, stop, _, _ in self._spare]
+        self._spare.clear()
+        return spare
 
     def _wait_for(self, count: int) -> None:
         self._waiting += 1
@@ -256,7 +257,8 @@ class DoubleBuffer:
         if self._given_back:
             self._wasted += len(segment)
             return
-        self._spare.append(segment)
+        preload_below = int(len(segment) * (1 - self._preload_at))
+        self._spare.append((segment.start, segment.stop, len(segment), preload_below))
         if self._closed:
             return  # `close` waits for it
         self._available += len(segment)

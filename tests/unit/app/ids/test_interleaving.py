@@ -133,10 +133,10 @@ def test_two_processes_never_get_one_range_because_the_store_compares(compares):
         assert set(taken[0]).isdisjoint(taken[1])
 
     if compares:
-        assert explore(scenario, segment, preemptions=3) > 50
+        assert explore(scenario, segment, preemptions=2) > 500
     else:
         with pytest.raises(AssertionError):
-            explore(scenario, segment, preemptions=3)
+            explore(scenario, segment, preemptions=2)
 
 
 def test_a_stopped_worker_id_has_issued_nothing_after_the_time_it_told():
@@ -186,7 +186,7 @@ class Numbers:
 
 
 def test_a_ring_gives_each_id_once_in_order_while_it_is_filled_and_emptied():
-    def scenario(scheduler: Scheduler) -> None:
+    def scenario(scheduler: Scheduler, *pops: int) -> None:
         source = Numbers("numbers", 1)
         buffer = ring.Ring(source, scheduler.spawn, capacity=4, block=2)
         one, other = [], []
@@ -194,15 +194,17 @@ def test_a_ring_gives_each_id_once_in_order_while_it_is_filled_and_emptied():
         def popping(mine: list[int], count: int) -> Callable[[], None]:
             return lambda: mine.extend(buffer.pop() for _ in range(count))
 
-        scheduler.run(popping(one, 3), popping(other, 2))
+        scheduler.run(popping(one, pops[0]), popping(other, pops[1]))
         assert one == sorted(one)
         assert other == sorted(other)
         rest = [buffer.pop() for _ in range(len(buffer))]
         assert rest == sorted(rest)
-        assert sorted([*one, *other, *rest]) == list(range(1, len(rest) + 6)), "each once, none lost"
+        assert sorted([*one, *other, *rest]) == list(range(1, len(rest) + sum(pops) + 1)), (
+            "each once, none lost"
+        )
 
-    assert explore(scenario, ring, preemptions=2) > 50
-    assert explore(scenario, ring, lines=True, preemptions=1) > 100
+    assert explore(lambda scheduler: scenario(scheduler, 3, 2), ring, preemptions=2) > 500
+    assert explore(lambda scheduler: scenario(scheduler, 2, 1), ring, lines=True, preemptions=1) > 300
 
 
 def test_switches_are_told_in_the_order_in_which_they_happen():
