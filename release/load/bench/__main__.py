@@ -3,7 +3,8 @@
   python -m release.load.bench ids [--seconds 8] [--out results/bench/ids.json]
 
 The service runs from a bundle of this checkout on the hosts' image, with Postgres, Redis and etcd beside it;
-load comes from wrk on the same machine, over kept-alive connections. Exit codes: 0 measured, 1 not, 2 bad input.
+load comes from wrk on the same machine, over kept-alive connections. Exit codes: 0 measured, 1 not, 2 bad
+input.
 """
 
 from __future__ import annotations
