@@ -7,13 +7,14 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from app.coordination.etcd import Etcd
-from app.coordination.store import EtcdAwayError
+from app.coordination.store import Delete, EtcdAwayError
 from infra.paths import repo_root
 from tests.integration.app.conftest import docker, until
 from tools.setup.images import reference
@@ -100,9 +101,24 @@ class Holder:
         self.process.wait(20)
 
 
+@pytest.fixture(scope="module")
+def _etcd():
+    name = f"plumbline-test-etcd-{uuid.uuid4().hex[:8]}"
+    try:
+        yield RealEtcd(name)
+    finally:
+        docker("rm", "--force", "--volumes", name, check=False)
+
+
 @pytest.fixture
-def etcd(containers) -> RealEtcd:
-    return RealEtcd(containers("etcd"))
+def etcd(_etcd) -> RealEtcd:
+    """A running etcd without a key."""
+    if not _etcd.answers():
+        _etcd.start()
+    entries, _ = _etcd.client.list("/")
+    for entry in entries:
+        _etcd.client.transact({}, [Delete(entry.key)])
+    return _etcd
 
 
 @pytest.fixture

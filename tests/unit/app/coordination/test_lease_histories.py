@@ -1,11 +1,13 @@
-"""Whatever happens to processes, clocks, etcd and Postgres, no millisecond of a worker id is used twice."""
+"""Whatever happens to processes, clocks, etcd and Postgres, no millisecond of a worker id is used twice.
 
+Seeded random histories. A seed that fails is a counterexample that repeats; its steps are in the message.
+"""
+
+import random
 import tempfile
 from pathlib import Path
 
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+import pytest
 
 from app.coordination.lease import FencedAtStartError, WorkerIdsExhaustedError
 from app.coordination.store import EtcdAwayError
@@ -13,154 +15,151 @@ from app.coordination.tenure import NotHeldError
 from app.coordination.worker_ids import Stamp
 from tests.unit.app.coordination.processes import Fleet, Process
 
-WHICH = st.integers(0, 3)
+HISTORIES, STEPS = 250, 60
+NOT_NOW = EtcdAwayError, WorkerIdsExhaustedError, FencedAtStartError, NotHeldError, ConnectionError
 MEMORY = Path("/dev/shm")  # thousands of syncs to a disk would say nothing more
 
 
-class Histories(RuleBasedStateMachine):
+class History:
     """Two hosts, up to four processes, two worker ids.
 
     etcd may lose everything, or come back as it was earlier, but not while Postgres hasn't been told yet what
     etcd alone has confirmed: one store at least must have kept its word.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
+    ACTIONS = (
+        ("use", 6), ("begin", 2), ("acquire", 3), ("renew", 4), ("stop", 1), ("kill", 2), ("pass_time", 4),
+        ("jump", 3), ("set_clock_right", 2), ("freeze", 1), ("switch_etcd", 1), ("switch_postgres", 1),
+        ("lose_answer", 1), ("back_up", 1), ("restore", 1), ("wipe", 1),
+    )  # fmt: skip
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self.draw, self.folder = random.Random(seed), folder
         self.fleet = Fleet(free=(0, 1))
         self.backup = self.fleet.etcd.snapshot()
-        self.clocks_agree = True
-        for host in "ab":
-            self.start(host)
+        self.clocks_agree, self.steps = True, []
+        self.used = 0
+        self.begin()
+        self.begin()
 
-    def teardown(self) -> None:
-        for process in list(self.fleet.processes):
-            process.die()
-        self._folder.cleanup()
-
-    def one(self, which: int) -> Process | None:
-        processes = self.fleet.processes
-        return processes[which % len(processes)] if processes else None
-
-    @precondition(lambda self: len(self.fleet.processes) < 4)
-    @rule(host=st.sampled_from("ab"))
-    def begin(self, host):
-        self.start(host)
-
-    def start(self, host):
-        self.acquire_for(Process(self.fleet, Path(self._folder.name) / host))
-
-    @rule(which=WHICH)
-    def acquire(self, which):
-        if one := self.one(which):
-            self.acquire_for(one)
-
-    def acquire_for(self, one):
-        try:
-            one.lease.acquire()
-            one.use()
-        except (EtcdAwayError, WorkerIdsExhaustedError, FencedAtStartError, NotHeldError, ConnectionError):
-            assert one.lease.tenure is None
-
-    @rule(which=WHICH)
-    def renew(self, which):
-        if one := self.one(which):
-            one.lease.renew()
-
-    @rule(step_s=st.sampled_from([0.001, 0.5, 2.9]))
-    def all_notice_their_tenure_and_use_it(self, step_s):
+    def step(self) -> None:
+        names, weights = zip(*self.ACTIONS, strict=True)
+        [name] = self.draw.choices(names, weights)
+        self.steps.append(name)
+        if self.fleet.processes or name not in ("acquire", "renew", "stop", "kill", "jump", "freeze"):
+            getattr(self, name)()
         for one in self.fleet.processes:
-            one.use()
-        self.fleet.world.now += step_s
+            self.used += one.use_stale()  # the fleet's record refuses a second user
+        if self.clocks_agree:
+            usable = [p.worker for p in self.fleet.processes if p.lease.usable()]
+            assert len(usable) == len(set(usable)), "a worker id has two holders"
 
-    @rule(which=WHICH)
-    def stop(self, which):
-        if one := self.one(which):
-            one.stop()
-            self.fleet.processes.remove(one)
+    def one(self) -> Process:
+        return self.draw.choice(self.fleet.processes)
 
-    @rule(which=WHICH)
-    def kill(self, which):
-        if one := self.one(which):
-            one.die()
+    def use(self) -> None:
+        for one in self.fleet.processes:
+            one.use()  # notices a new tenure
+        self.fleet.world.now += self.draw.choice([0.001, 0.5, 2.9])
 
-    @rule(seconds=st.sampled_from([0.001, 1, 5, 12, 31, 60]), renewing=st.booleans())
-    def time_passes(self, seconds, renewing):
-        if seconds < 1:
-            self.fleet.world.now += seconds
-        self.fleet.pass_time(seconds, renewing)
+    def begin(self) -> None:
+        if len(self.fleet.processes) < 4:
+            Process(self.fleet, self.folder / self.draw.choice("ab"))
+            self.acquire()
 
-    @rule(which=WHICH, ms=st.sampled_from([-3_600_000, -5_000, -500, -3, 3, 5_000, 3_600_000]))
-    def clock_jumps(self, which, ms):
-        if one := self.one(which):
-            one.wall_ms += ms
+    def acquire(self) -> None:
+        for one in self.fleet.processes:
+            try:
+                one.lease.acquire()
+            except (
+                EtcdAwayError,
+                WorkerIdsExhaustedError,
+                FencedAtStartError,
+                NotHeldError,
+                ConnectionError,
+            ):
+                assert one.lease.tenure is None
 
-    @rule(which=WHICH)
-    def clock_is_right_again(self, which):
-        if one := self.one(which):
+    def renew(self) -> None:
+        one = self.one()
+        one.lease.renew()
+        one.use()
+
+    def stop(self) -> None:
+        one = self.one()
+        one.stop()
+        self.fleet.processes.remove(one)
+
+    def kill(self) -> None:
+        self.one().die()
+
+    def pass_time(self) -> None:
+        seconds = self.draw.choice([1, 5, 12, 31, 34, 60])
+        self.fleet.pass_time(seconds, renewing=self.draw.random() < 0.6)
+
+    def jump(self) -> None:
+        one = self.one()
+        one.wall_ms += self.draw.choice([-3_600_000, -5_000, -500, -3, 3, 5_000, 31_000, 3_600_000])
+        one.use()
+
+    def set_clock_right(self) -> None:
+        for one in self.fleet.processes:
             one.wall_ms = round(one.frozen_s * 1_000)
 
-    @rule(which=WHICH, seconds=st.sampled_from([5, 40]))
-    def a_machine_is_frozen_with_all_its_clocks(self, which, seconds):
-        if one := self.one(which):
-            one.frozen_s += seconds
-            self.fleet.world.now += seconds
-            self.clocks_agree = False
+    def freeze(self) -> None:
+        """A machine stands still with all its clocks."""
+        seconds = self.draw.choice([5, 40])
+        self.one().frozen_s += seconds
+        self.fleet.world.now += seconds
+        self.clocks_agree = False
 
-    @rule(away=st.booleans())
-    def etcd_goes_or_comes(self, away):
-        self.fleet.etcd.away = away
+    def switch_etcd(self) -> None:
+        self.fleet.etcd.away = self.draw.random() < 0.3
 
-    @rule(away=st.booleans())
-    def postgres_goes_or_comes(self, away):
-        self.fleet.epochs.away = away
+    def switch_postgres(self) -> None:
+        self.fleet.epochs.away = self.draw.random() < 0.3
 
-    @rule()
-    def an_answer_gets_lost(self):
+    def lose_answer(self) -> None:
         self.fleet.etcd.lose_answers = 1
 
-    @rule()
-    def back_up_etcd(self):
+    def back_up(self) -> None:
         self.backup = self.fleet.etcd.snapshot()
+
+    def restore(self) -> None:
+        if self.told_postgres():
+            self.fleet.etcd.restore(self.backup)
+            self.clocks_agree = False
+
+    def wipe(self) -> None:
+        if self.told_postgres():
+            self.fleet.etcd.restore(({}, {}, 1))
+            self.fleet.etcd.hold_all_but(0, self.fleet.free)
+            self.backup = self.fleet.etcd.snapshot()
+            self.clocks_agree = False
 
     def told_postgres(self) -> bool:
         """Whether Postgres knows every reservation that etcd knows, and every holder's."""
-        rows = self.fleet.epochs.rows
-        known = [(p.lease.tenure.worker, p.lease.tenure.durable_until_ms) for p in self.holders()]
+        tenures = [process.lease.tenure for process in self.fleet.processes if process.lease.tenure]
+        known = [(tenure.worker, tenure.durable_until_ms) for tenure in tenures]
         for key, entry in self.fleet.etcd.kept.items():
             if key.startswith("/idgen/stamps/0/"):
-                stamp = Stamp.parse(entry.value)
-                known.append((int(key.rpartition("/")[2]), stamp.used_until_ms))
+                known.append((int(key.rpartition("/")[2]), Stamp.parse(entry.value).used_until_ms))
+        rows = self.fleet.epochs.rows
         return all(rows.get(worker, (0, 0))[1] >= until_ms for worker, until_ms in known)
 
-    def holders(self) -> list[Process]:
-        return [process for process in self.fleet.processes if process.lease.tenure]
 
-    @precondition(lambda self: self.told_postgres())
-    @rule()
-    def etcd_is_restored(self):
-        self.fleet.etcd.restore(self.backup)
-        self.clocks_agree = False
-
-    @precondition(lambda self: self.told_postgres())
-    @rule()
-    def etcd_loses_everything(self):
-        self.fleet.etcd.restore(({}, {}, 1))
-        self.fleet.etcd.hold_all_but(0, self.fleet.free)
-        self.backup = self.fleet.etcd.snapshot()
-        self.clocks_agree = False
-
-    @invariant()
-    def no_millisecond_is_used_twice(self):
-        for one in self.fleet.processes:
-            one.use_stale()  # the fleet's record refuses a second user
-
-    @invariant()
-    def no_worker_id_has_two_holders(self):
-        if self.clocks_agree:
-            usable = [p.worker for p in self.fleet.processes if p.lease.usable()]
-            assert len(usable) == len(set(usable))
-
-
-TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+def test_no_millisecond_of_a_worker_id_is_ever_used_twice():
+    used = 0
+    for seed in range(HISTORIES):
+        with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+            history = History(seed, Path(folder))
+            try:
+                for _ in range(STEPS):
+                    history.step()
+            except AssertionError as error:
+                pytest.fail(f"seed {seed}: {error}; {' '.join(history.steps)}")
+            finally:
+                for process in list(history.fleet.processes):
+                    process.die()
+            used += history.used
+    assert used > HISTORIES * STEPS / 4, "histories in which hardly anything is used prove nothing"
