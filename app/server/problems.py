@@ -10,6 +10,9 @@ from app.server.request_context import RequestContext
 MOST_ECHOED = 40
 """Characters of the caller's input that an error repeats at most."""
 
+LONGEST_WAIT_S = 3600.0
+"""Nobody is told to come back later than this, even where a limit never lets them in."""
+
 PROBLEM_JSON = "application/problem+json"
 
 
@@ -62,7 +65,7 @@ def unavailable(slug: str, detail: str, retry_after_s: float = 1) -> ProblemErro
 
 def rate_limited(wait_s: float) -> ProblemError:
     """The key is over its limit for `wait_s` seconds."""
-    return of("rate-limited", "the key is over its limit of requests", wait_s)
+    return of("rate-limited", "the key is over its limit of requests", min(wait_s, LONGEST_WAIT_S))
 
 
 def internal() -> ProblemError:

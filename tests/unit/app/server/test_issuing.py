@@ -154,6 +154,8 @@ def test_each_kind_of_bad_input_has_its_own_problem_and_counts(world, path, key,
 
 def test_who_is_over_the_limit_is_told_whole_seconds_rounded_up(world):
     assert world.post("/v1/ids/orders", "busy").headers["Retry-After"] == "3"
+    world.wait_s = {4: float("inf")}
+    assert world.post("/v1/ids/orders", "busy").headers["Retry-After"] == "3600"
 
 
 def test_the_policy_service_limits_and_switches_off(world):

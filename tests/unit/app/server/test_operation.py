@@ -109,6 +109,24 @@ def test_a_wrong_body_is_a_problem_that_names_key_value_and_what_is_allowed(http
         assert part in answer.json["detail"]
 
 
+@pytest.mark.parametrize(
+    "size",
+    [
+        b"9" * 4000,
+        b"9" * 6000,
+        b"-" + b"9" * 500_000,
+        b"1e400",
+        b"[" * 100 + b"]" * 100,
+        b"[0" + b",0" * 90_000 + b"]",
+    ],
+)
+def test_a_huge_value_is_refused_like_any_other(http, size):
+    body = b'{"name": "a", "size": ' + size + b"}"
+    answer = http.post("/things", data=body, content_type="application/json")
+    assert slug_of(answer) in ("bad-request", "malformed-json")
+    assert len(answer.json["detail"]) < 300
+
+
 @pytest.mark.parametrize("raw", [b"{", b"", b"\xff", b'{"name": "\\ud800"}', b"{'name': 1}", b"nan"])
 def test_a_body_that_is_not_json_is_a_problem_of_its_own(http, raw):
     answer = http.post("/things", data=raw, content_type="application/json")
