@@ -40,8 +40,8 @@ class Epochs:
 
     begin: Callable[[int, str], tuple[int, int]]
     reserve: Callable[[int, int, int], object]
-    end: Callable[[int, int, int], object] | None = None
     fenced: type[Exception] = FencedError
+    end: Callable[[int, int, int], object] | None = None
 
 
 class Tenure:

@@ -26,8 +26,8 @@ def epochs_in_postgres(url: str) -> Epochs:
     return Epochs(
         lambda worker, holder: workers.begin(engine, 0, worker, holder),
         lambda worker, epoch, until_ms: workers.reserve(engine, 0, worker, epoch, until_ms),
-        lambda worker, epoch, last_ms: workers.end(engine, 0, worker, epoch, last_ms),
-        workers.FencedError,
+        fenced=workers.FencedError,
+        end=lambda worker, epoch, last_ms: workers.end(engine, 0, worker, epoch, last_ms),
     )
 
 

@@ -153,4 +153,4 @@ class FakeEpochs:
 
     @property
     def table(self) -> Epochs:
-        return Epochs(self.begin, self.reserve, self.end)
+        return Epochs(self.begin, self.reserve, end=self.end)

@@ -453,3 +453,24 @@ def test_the_thread_acquires_renews_and_acquires_again(fleet, tmp_path):
     lease.release(0)
     assert not lease.usable() and events[-1] == "released"
     assert not [key for key in fleet.etcd.kept if key.startswith("/idgen/workers/3/")]
+
+
+def test_a_stores_own_error_for_a_stale_epoch_ends_the_tenure(fleet, tmp_path):
+    from app.coordination.lease import WorkerLease
+    from app.coordination.tenure import Epochs
+
+    class StaleError(Exception):
+        pass
+
+    def reserve(worker, epoch, until_ms):
+        if fleet.world.now:
+            raise StaleError("epoch 2 exists")
+
+    lease = WorkerLease(
+        fleet.etcd, Epochs(lambda worker, holder: (1, 0), reserve, StaleError), datacenter=0, holder="p",
+        directory=tmp_path, monotonic=lambda: fleet.world.now,
+    )  # fmt: skip
+    lease.acquire()
+    fleet.world.now = 10
+    assert not lease.renew()
+    assert lease.tenure is None
