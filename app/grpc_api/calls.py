@@ -74,7 +74,7 @@ class Calls:
     """The four calls. remaining_s: until the caller's deadline; None without one."""
 
     def __init__(self, services: Services, monotonic: Callable[[], float] = time.perf_counter) -> None:
-        self._services, self._monotonic = services, monotonic
+        self.services, self._monotonic = services, monotonic
 
     def generate(
         self, request: GenerateRequest, metadata: CallMetadata, remaining_s: float | None
@@ -106,7 +106,7 @@ class Calls:
 
         def work(caller: Caller) -> LeaseResponse:
             count = request.count if request.HasField("count") else None
-            algorithm, drawn = self._services.lease(caller, request.tag, count)
+            algorithm, drawn = self.services.lease(caller, request.tag, count)
             return LeaseResponse(blocks=_blocks(drawn), algorithm=algorithm)
 
         return self._call("Lease", metadata, remaining_s, work)
@@ -117,14 +117,14 @@ class Calls:
         """What an ID says."""
 
         def work(caller: Caller) -> DecodeResponse:
-            fields = self._services.decode(caller, request.id, request.tag)
+            fields = self.services.decode(caller, request.id, request.tag)
             return DecodeResponse(**{name: fields[name] for name in _DECODED if name in fields})
 
         return self._call("Decode", metadata, remaining_s, work)
 
     def _generate(self, caller: Caller, request: GenerateRequest) -> GenerateResponse:
         count = request.count if request.HasField("count") else 1
-        algorithm, drawn = self._services.draw(caller, request.tag, count)
+        algorithm, drawn = self.services.draw(caller, request.tag, count)
         return GenerateResponse(blocks=_blocks(drawn), uuids=drawn.uuids, algorithm=algorithm)
 
     def _call(
@@ -140,7 +140,7 @@ class Calls:
             # A call that waited for a thread longer than its caller does would only waste IDs.
             if remaining_s is not None and remaining_s <= 0:
                 raise refusals.too_late()
-            answer = work(self._services.admit(_token(metadata), "issue"))
+            answer = work(self.services.admit(_token(metadata), "issue"))
             outcome = "ok"
             return answer
         except ProblemError as problem:
@@ -151,10 +151,10 @@ class Calls:
             outcome = _outcome(refusal)
             raise
         except Exception as error:
-            self._services.failed(method, error)
+            self.services.failed(method, error)
             raise refusals.internal() from error
         finally:
-            self._services.counted(method, outcome, self._monotonic() - started)
+            self.services.counted(method, outcome, self._monotonic() - started)
 
 
 def _outcome(refusal: Refusal) -> str:

@@ -56,7 +56,7 @@ class GrpcServer:
             )
         binding.check_secret(self.bind, tls=certificate is not None)
         self._key_pair = tls.KeyPair(certificate, key) if certificate and key else None
-        self._calls, self._streams = Calls(services), Streams(threads // 2 or 1)
+        self.calls, self._streams = Calls(services), Streams(threads // 2 or 1)
         self._readiness = Readiness(SERVICE, services.not_ready_because)
         self._threads, self._waiting = threads, waiting
         self._server: grpc.Server | None = None
@@ -127,7 +127,7 @@ class GrpcServer:
                 _answering(work), request.FromString, reply.SerializeToString
             )
 
-        calls, m = self._calls, messages
+        calls, m = self.calls, messages
         return grpc.method_handlers_generic_handler(
             SERVICE,
             {
@@ -146,7 +146,7 @@ class GrpcServer:
         metadata = context.invocation_metadata()
         try:
             for request in self._streams.requests(requests, context.cancel):
-                yield self._calls.generate_in_stream(request, metadata, context.time_remaining())
+                yield self.calls.generate_in_stream(request, metadata, context.time_remaining())
         except Refusal as refusal:
             _end(context, refusal)
 

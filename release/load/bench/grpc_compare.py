@@ -3,7 +3,7 @@
   python3 grpc_compare.py --http http://127.0.0.1:8001 --key plk_... [--tag events] [--calls 2000]
 
 Run it where the service runs, with the service's environment and packages (PLUMBLINE_*, PYTHONPATH of a
-bundle; only this file and grpc_servers.py are needed): it starts each server of grpc_servers.py beside the
+bundle; only this file and grpc_servers.py are needed): it starts the servers of grpc_servers.py beside the
 service, over the same stores, and prints what `compare` returns as JSON. Everything is on one machine and
 its caller is Python, whose own cost is in every figure.
 """
@@ -29,6 +29,7 @@ SERVERS = ("threads", "aio", "aio_executor")
 SHIPPED = "threads"
 WARM_UP = 200
 TCP_PORT = 15_051
+READY_S = 120.0
 
 Call = Callable[[], object]
 
@@ -44,13 +45,19 @@ def compare(
     """
     variants: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        addresses = {"tcp": f"127.0.0.1:{TCP_PORT}", "unix": f"unix:{folder}/ids.sock"}
-        for server in SERVERS:
-            for transport, address in addresses.items():
-                with _server(python, server, address):
-                    for kind, ways in (("unary", _unary), ("stream", _stream)):
-                        with ways(address, key, tag) as call:
-                            variants[f"{server}/{transport}/{kind}"] = timed(call, calls)
+        addresses = {
+            (server, transport): address
+            for number, server in enumerate(SERVERS)
+            for transport, address in (
+                ("tcp", f"127.0.0.1:{TCP_PORT + number}"),
+                ("unix", f"unix:{folder}/{server}.sock"),
+            )
+        }
+        with _servers(python, folder, [f"{server}={at}" for (server, _), at in addresses.items()]):
+            for (server, transport), address in addresses.items():
+                for kind, ways in (("unary", _unary), ("stream", _stream)):
+                    with ways(address, key, tag) as call:
+                        variants[f"{server}/{transport}/{kind}"] = timed(call, calls)
     with _http(http_url, key, tag) as call:
         plain = timed(call, calls)
     return summary(plain, variants)
@@ -87,39 +94,32 @@ def timed(call: Call, calls: int, clock_ns: Callable[[], int] = time.perf_counte
 
 
 @contextmanager
-def _server(python: str, kind: str, address: str) -> Iterator[None]:
-    program = Path(__file__).with_name("grpc_servers.py")
-    with tempfile.TemporaryFile("w+") as said:
+def _servers(python: str, folder: str, wanted: list[str]) -> Iterator[None]:
+    program, log = Path(__file__).with_name("grpc_servers.py"), Path(folder, "servers.log")
+    # Apart from the service that is measured, which has the same environment.
+    apart = {"PLUMBLINE_WORKERS": "1", "PLUMBLINE_RUNTIME_DIR": f"{folder}/run", "PLUMBLINE_STATE_DIR": ""}
+    environment = {key: value for key, value in (os.environ | apart).items() if value}
+    with log.open("w") as said:
         process = subprocess.Popen(
-            [python, str(program), kind, address],
+            [python, str(program), *wanted],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            text=True,
-            env={**os.environ, **_beside(kind)},
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env=environment,
         )
-        assert process.stdin is not None
-        assert process.stdout is not None
+    try:
+        deadline = time.monotonic() + READY_S
+        while "\nready\n" not in log.read_text():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the servers did not come up; they said: {log.read_text()[-800:]}")
+            time.sleep(0.1)
+        yield
+    finally:
         try:
-            # The service logs to stdout, too.
-            if not any(line == "ready\n" for line in process.stdout):
-                said.seek(0)
-                raise RuntimeError(f"{kind}: did not come up; it said: {said.read()[-600:]}")
-            yield
-        finally:
-            process.stdin.close()
-            process.stdout.close()
-            try:
-                process.wait(40)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _beside(kind: str) -> dict[str, str]:
-    """Settings that keep it apart from the service that is measured, which has the same environment."""
-    runtime_dir = Path(os.environ.get("PLUMBLINE_RUNTIME_DIR", tempfile.gettempdir())) / f"bench-{kind}"
-    return {"PLUMBLINE_WORKERS": "1", "PLUMBLINE_RUNTIME_DIR": str(runtime_dir)}
+            process.communicate(timeout=40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
 @contextmanager

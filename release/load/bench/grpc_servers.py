@@ -1,16 +1,17 @@
-"""One process of the service whose gRPC calls are carried by a chosen server, for grpc_compare.
+"""One process of the service with several gRPC servers over the same calls, for grpc_compare.
 
-  python3 grpc_servers.py KIND ADDRESS      KIND: threads, aio, aio_executor; settings as the service's
+  python3 grpc_servers.py KIND=ADDRESS...      KIND: threads, aio, aio_executor; settings as the service's
 
 `threads` is what the service ships. `aio` answers on the event loop itself, so that one call that waits for
-the database holds up all others; `aio_executor` hands each call to a thread. Says `ready` on stdout when the
-service is ready and the server listens; ends when stdin does. It is copied into a host and run there, so it
+the database holds up all others; `aio_executor` hands each call to a thread. Says `ready` on a line of stdout
+when the service is ready and all listen; ends when stdin does. It is copied into a host and run there, so it
 imports nothing but the bundle.
 """
 
 import asyncio
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +23,6 @@ from app.grpc_api.refusals import Refusal
 from app.grpc_api.server import SERVICE, GrpcServer
 
 import grpc  # isort: skip  # after app.grpc_api, which prepares it
-
-KINDS = ("threads", "aio", "aio_executor")
 
 
 class AsyncServer:
@@ -82,9 +81,10 @@ class AsyncServer:
 
 def main() -> None:
     """Serve until stdin ends."""
-    kind, address = sys.argv[1:]
-    # The runtime has a server of its own; here it is either what is measured or only the owner of the calls.
-    os.environ["PLUMBLINE_GRPC_BIND"] = address if kind == "threads" else f"unix:/tmp/unused-{os.getpid()}"
+    wanted = [given.split("=", 1) for given in sys.argv[1:]]
+    # The runtime's own server lends its calls to the others.
+    unused = f"unix:{tempfile.gettempdir()}/unused-{os.getpid()}"
+    os.environ["PLUMBLINE_GRPC_BIND"] = next((where for kind, where in wanted if kind == "threads"), unused)
     from app import settings as configuration  # noqa: PLC0415  # reads the environment
     from app.observing.metrics import Metrics  # noqa: PLC0415
     from app.server.problem_kinds import KINDS as SLUGS  # noqa: PLC0415
@@ -93,14 +93,21 @@ def main() -> None:
     settings, release = configuration.load()
     runtime = Runtime(settings, release, Metrics(settings.slot, settings.version, slugs=SLUGS))
     runtime.start()
-    if not runtime.wait_until_started(60):
+    if not runtime.wait_until_started(120):
         sys.exit(f"not ready: {runtime.not_ready_because()}")
     shipped: GrpcServer | None = runtime.grpc
     assert shipped is not None
-    if kind != "threads":
-        AsyncServer(shipped.calls, address, 0 if kind == "aio" else settings.threads).start()
-    print("ready", flush=True)
+    more: list[GrpcServer] = []
+    for kind, address in wanted:
+        if kind != "threads":
+            AsyncServer(shipped.calls, address, 0 if kind == "aio" else settings.threads).start()
+        elif address != os.environ["PLUMBLINE_GRPC_BIND"]:
+            more.append(GrpcServer(shipped.calls.services, address, threads=settings.threads))
+            more[-1].start()
+    print("\nready", flush=True)
     sys.stdin.read()
+    for server in more:
+        server.stop(1)
     runtime.stop()
 
 
