@@ -1,7 +1,7 @@
 """Bring the database to the schema of this version, or say whether that is safe.
 
 upgrade [--contract]  apply expand revisions up to the first contract one; with --contract all of them
-current               print the database's revision and this version's
+current [--json]      print the database's revision and this version's
 check --running REV   say whether the schema of REV's successor --to (default: this version's newest) is safe
                       while a version that was made for REV runs; needs no database
 
@@ -35,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     actions = parser.add_subparsers(dest="action", required=True)
     upgrade = actions.add_parser("upgrade")
     upgrade.add_argument("--contract", action="store_true", help="also what breaks older versions")
-    actions.add_parser("current")
+    current = actions.add_parser("current")
+    current.add_argument("--json", action="store_true")
     check = actions.add_parser("check")
     check.add_argument("--running", required=True, metavar="REV")
     check.add_argument("--to", default=revisions.head(), metavar="REV")
@@ -51,9 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if chosen.action == "upgrade":
             return _upgrade(engine, chosen.contract, key)
-        with engine.connect() as connection:
-            now = schema.current(connection) or "empty"
-        print(f"database {now}, this version {revisions.head()}")
+        _current(engine, chosen.json)
     except DBAPIError as error:
         print(f"the database did not do it: {str(error.orig).strip()}", file=sys.stderr)
         return DATABASE
@@ -72,6 +71,13 @@ def _upgrade(engine: Engine, contract: bool, key: bytes | None) -> int:
     left = f"; {', '.join(done.waiting)} wait for --contract" if done.waiting else ""
     print(f"schema {done.after}{was}{left}")
     return DONE
+
+
+def _current(engine: Engine, as_json: bool) -> None:
+    with engine.connect() as connection:
+        now = schema.current(connection)
+    told = {"database": now, "version": revisions.head()}
+    print(json.dumps(told) if as_json else f"database {now or 'empty'}, this version {revisions.head()}")
 
 
 def _check(running: str, to: str, as_json: bool) -> int:

@@ -1,6 +1,7 @@
 """The schema's steps on a real Postgres: under a version that runs, by several hosts, and again."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -185,6 +186,12 @@ def test_a_database_that_a_newer_version_contracted_is_refused(url, engine, monk
     monkeypatch.setenv("PLUMBLINE_DATABASE_URL", url)
     assert main(["upgrade"]) == 3
     assert "0099 (contract)" in capsys.readouterr().err
+
+
+def test_the_revisions_of_database_and_version_are_told_to_machines(at_0001, empty_url, monkeypatch, capsys):
+    monkeypatch.setenv("PLUMBLINE_DATABASE_URL", empty_url)
+    assert main(["current", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"database": "0001", "version": revisions.head()}
 
 
 def test_a_table_in_long_use_ends_the_upgrade_soon_and_changes_nothing(at_0001, monkeypatch):

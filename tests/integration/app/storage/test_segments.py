@@ -168,28 +168,29 @@ def _draw(url: str, number: int, ranges: int, done: "multiprocessing.Queue", beg
     draw, used, failed = random.Random(number), [], 0
     tag = tag_of(engine)
     began.wait(60)
-    while len(used) < ranges:
-        datacenter = draw.randrange(2)
-        try:
-            taken = allocate(engine, tag, datacenter, draw.randint(1, 50), holder=str(number))
-        except SQLAlchemyError:
-            failed += 1
-            time.sleep(0.2)
-            continue
-        keep = draw.randint(1, len(taken)) if draw.random() < 0.4 else len(taken)
-        used.append((datacenter, taken.start, taken.start + keep))
-        if keep < len(taken):
+    try:
+        while len(used) < ranges:
+            datacenter = draw.randrange(2)
+            try:
+                taken = allocate(engine, tag, datacenter, draw.randint(1, 50), holder=str(number))
+            except SQLAlchemyError:
+                failed += 1
+                time.sleep(0.2)
+                continue
+            keep = draw.randint(1, len(taken)) if draw.random() < 0.4 else len(taken)
+            used.append((datacenter, taken.start, taken.start + keep))
             try:
                 tails.give_back(engine, tag.id, datacenter, [taken[keep:]])
             except SQLAlchemyError:
                 failed += 1  # lost, as it must be: whether it was done isn't known
-        time.sleep(0.01)
-    engine.dispose()
-    done.put((number, used, failed))
+            time.sleep(0.01)
+    finally:  # also when it failed, so that the test needn't wait for it
+        done.put((number, used, failed))
+        engine.dispose()
 
 
 def test_eight_processes_in_two_data_centres_never_share_an_id_while_postgres_restarts(server, url, engine):
-    fork = multiprocessing.get_context("spawn")
+    fork = multiprocessing.get_context("fork")
     done, began = fork.Queue(), fork.Barrier(9)
     running = [fork.Process(target=_draw, args=(url, number, 63, done, began)) for number in range(8)]
     for process in running:
