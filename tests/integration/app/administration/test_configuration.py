@@ -1,5 +1,6 @@
 """Workspaces, groups and tags over HTTP, on a real Postgres."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -136,15 +137,23 @@ def test_of_two_changes_made_from_the_same_version_one_is_refused(root, refused)
 
 def test_of_many_changes_at_once_from_the_same_version_exactly_one_wins(service, root):
     root.post("/v1/tags", TAG)
+    seen = {"If-Match": '"1"'}
 
     def change(step: int) -> int:
-        return (
-            service.as_().patch("/v1/tags/invoices", {"step": step}, headers={"If-Match": '"1"'}).status_code
-        )
+        return service.as_().patch("/v1/tags/invoices", {"step": step}, headers=seen).status_code
 
-    with ThreadPoolExecutor(8) as pool:
-        statuses = list(pool.map(change, range(1, 17)))
-    assert sorted(statuses) == [200] + [412] * 15
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    with ThreadPoolExecutor(4) as pool, service.engine.connect() as holder:
+        # Someone else holds the row until all four have begun.
+        holder.execute(text("SELECT id FROM biz_tags WHERE name = 'invoices' FOR UPDATE"))
+        answers = [pool.submit(change, step) for step in range(1, 5)]
+        deadline = time.monotonic() + 4
+        with service.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as look:
+            while look.execute(waiting).scalar_one() < 4 and time.monotonic() < deadline:
+                time.sleep(0.02)
+        holder.commit()
+    assert sorted(answer.result() for answer in answers) == [200, 412, 412, 412]
+    assert root.get("/v1/tags/invoices").headers["ETag"] == '"2"'
 
 
 @pytest.mark.parametrize(

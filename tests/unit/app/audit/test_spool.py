@@ -66,6 +66,16 @@ def test_a_file_that_another_process_reads_is_left_to_it(tmp_path):
     assert spool.give_back(tmp_path, lambda events: None) == 1
 
 
+def test_a_file_that_another_process_has_just_given_back_is_not_given_back_again(tmp_path, monkeypatch):
+    path = spool.keep(tmp_path, [event()])
+
+    def removed_meanwhile(file, how) -> None:
+        path.unlink()
+
+    monkeypatch.setattr(spool.fcntl, "flock", removed_meanwhile)
+    assert spool.give_back(tmp_path, lambda events: pytest.fail("written twice")) == 0
+
+
 def test_bad_lines_are_kept_aside_and_stop_nothing(tmp_path):
     path = spool.keep(tmp_path, [event("a"), event("b")])
     lines = path.read_bytes().splitlines(keepends=True)
