@@ -61,9 +61,10 @@ def when_ready(server: object) -> None:
 
 def worker_exit(server: object, worker: object) -> None:
     """Runs in the worker when its last request is answered."""
-    from app.server.wsgi import runtime  # noqa: PLC0415  # exists only in workers
+    from app.server.wsgi import runtime, stop_reporting  # noqa: PLC0415  # exist only in workers
 
     runtime.stop()
+    stop_reporting()
     if isinstance(ended := sys.exception(), SystemExit) and not ended.code:
         # Everything is given back. Taking the interpreter apart takes a second, which a restart waits for.
         logging.shutdown()

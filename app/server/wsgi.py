@@ -21,6 +21,7 @@ app = create_app(runtime)
 # What the worker's event loop answers by itself, and what it calls when it is asked to stop.
 app.instant = runtime.instant  # type: ignore[attr-defined]
 app.drain = runtime.drain  # type: ignore[attr-defined]
+stop_reporting = _errors.stop if _errors else lambda: None
 runtime.start()
 # Importing this comes before accepting connections, so a worker that starts normally never answers "not
 # ready" while its sibling is. When the database is away it serves after a moment all the same, and says so.

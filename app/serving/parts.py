@@ -2,13 +2,16 @@
 
 import os
 import random
+import socket
 import time
+import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from app.audit import store as audit_store
 from app.audit.log import AuditLog
+from app.cache import states
 from app.cache.tags import TagCache
 from app.coordination.tenure import NotHeldError
 from app.faults import causes
@@ -93,7 +96,15 @@ def sources(runtime: "Runtime") -> Sources:
             raise
         metrics.segment_load("ok")
         logger().info("segment loaded", tag=tag.name, first=taken[0], size=len(taken))
+        if (cache := runtime.tag_cache) is not None:
+            runtime.background.submit(show, cache, tag)
         return taken
+
+    def show(cache: TagCache, tag: Tag) -> None:
+        """Segment state in Redis, for reading; the tag's own row, not the one under etcd's configuration."""
+        state = states.read(stores.engine, stores.datacenter, [tag.id]).get(tag.id)
+        if state is not None and (row := cache.get(tag.workspace_id, tag.name)) is not None:
+            cache.put(row, state)
 
     def switched(tag: Tag, switch: Switch) -> None:
         degraded = switch.to != tag.config.algorithm
@@ -133,7 +144,7 @@ def tag_cache(
     return TagCache(
         stores.redis,
         settings.datacenter,
-        read=lambda workspace_id, name: TagDirectory(stores.engine, time.monotonic).find(workspace_id, name),
+        read=TagDirectory(stores.engine, time.monotonic, fresh_s=0).find,
         spawn=spawn,
         uniform=random.random,
     )
@@ -166,7 +177,8 @@ def tag_directory(runtime: "Runtime") -> TagDirectory:
 def faults(runtime: "Runtime", release: ReleaseConfig) -> tuple[Injector, FaultSwitch]:
     """The injector, and the switch by which faults are set at run time."""
     stores, settings = runtime.stores, runtime.settings
-    tables = LookupTables(stores.engine, f"{settings.slot}_{os.getppid()}_{os.getpid()}")
+    here = zlib.crc32(socket.gethostname().encode())
+    tables = LookupTables(stores.engine, f"{settings.slot}_{here:08x}_{os.getppid()}")
     injector = Injector(
         release.faults,
         Causes(

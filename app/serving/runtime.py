@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from flask import Blueprint
 
+from app.cache import states
 from app.coordination import spans
 from app.coordination.lease import WorkerIdsExhaustedError
 from app.faults.config import ReleaseConfig
@@ -181,11 +182,12 @@ class Runtime:
     # The start.
 
     def _get_ready(self) -> None:
-        self.audit.start()
-        self.access.start()
-        self.faults.start()
         if self.stores.redis:
             self.stores.redis.start()
+        self.audit.start()
+        self.access.start()
+        if self.settings.faults_allowed:
+            self.faults.start()
         logger().info("configuration", source=self.coordination.follow())
         steps: tuple[tuple[str, Callable[[], object]], ...] = (
             ("no worker id", self.coordination.acquire),
@@ -217,6 +219,9 @@ class Runtime:
         )
 
     def _warm(self) -> None:
+        if self.tag_cache:
+            rows = states.read(self.stores.engine, self.settings.datacenter)
+            self.tag_cache.warm((tag for tag in self.tags.known()), rows)
         for tag in self.tags.known():
             self.policies.of(tag.name)
             try:

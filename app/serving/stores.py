@@ -65,8 +65,11 @@ class Stores:
         def reserve(worker: int, epoch: int, until_ms: int) -> None:
             workers.reserve(self.engine, self.datacenter, worker, epoch, until_ms)
 
+        def end(worker: int, epoch: int, last_ms: int) -> None:
+            workers.end(self.engine, self.datacenter, worker, epoch, last_ms)
+
         begin: Callable[[int, str], tuple[int, int]] = partial(workers.begin, self.engine, self.datacenter)
-        return Epochs(begin, reserve, workers.FencedError)
+        return Epochs(begin, reserve, workers.FencedError, end)
 
     def close(self) -> None:
         """Close connections."""

@@ -71,7 +71,7 @@ class Upkeep:
         self._coordination.show()
         self._metrics.storage.pool(database.pool_numbers(self._stores.engine))
         self._metrics.operations.audit_queued(self._audit.queued)
-        left = self._generators.snowflakes[11].metrics().get("exhaustion_days")
+        left = self._generators.snowflakes[11].metrics().get("days_left")
         if left is not None:
             self._metrics.issuing.exhaustion_days(left)
         for tag, _router, buffer in self._generators.states():

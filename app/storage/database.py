@@ -10,6 +10,7 @@ from sqlalchemy.exc import TimeoutError as QueueTimeoutError
 
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_MS = 5_000
+SILENT_MS = 4_000
 IDLE_IN_TRANSACTION_MS = 10_000
 """A process that stops between two statements must not keep its row locks for ever."""
 ACQUIRE_S = 5.0
@@ -105,6 +106,8 @@ def connect(
         isolation_level="READ COMMITTED",
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
+            # A server that vanished without a word must be noticed before a worker id's margin is over.
+            "tcp_user_timeout": SILENT_MS,
             "application_name": "plumbline-app",
             "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} "
             f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}",

@@ -101,6 +101,7 @@ def test_it_stays_ready_and_issues_when_the_database_goes_away(install, postgres
     host.start()
     # /readyz is answered by whichever process is there; both must hold a range before the database goes.
     until(lambda: ranges_held(host) >= 2, 20, "both processes warm")
+    assert draw(host, "orders", 1)  # so that the key is known: to this process, and by Redis to the other
     close = "ALTER DATABASE ids ALLOW_CONNECTIONS false"
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'ids'"
     docker("exec", postgres.name, "psql", "-U", "postgres", "-d", "postgres", "-c", close, "-c", end)
