@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from app.jobs.bell import PostgresBell
 from app.jobs.export import KIND
 from app.jobs.queue import JobQueue, TooManyJobsError
 
@@ -106,3 +107,27 @@ def test_old_jobs_are_forgotten_and_say_what_they_made(queue, workspace):
     assert queue.find(workspace, old) is None
     assert queue.counts() == {"queued": 1, "running": 0, "done": 0, "failed": 0}
     assert queue.find(workspace, waiting).state == "queued"
+
+
+def test_a_new_job_wakes_a_worker_and_a_stop_does_so_soon(queue, workspace, postgres):
+    stopping = []
+    bell = PostgresBell(postgres.url, lambda: bool(stopping))
+    try:
+        bell.wait(0.01)  # listens from now on
+        queue.submit(workspace, {})
+        assert waited_s(bell, 20) < 5
+        assert 0.3 <= waited_s(bell, 0.4) < 5
+        stopping.append(True)
+        assert waited_s(bell, 20) < 5
+    finally:
+        bell.close()
+
+
+def test_without_the_database_the_bell_only_waits():
+    assert 0.3 <= waited_s(PostgresBell("postgresql://nobody@127.0.0.1:9/ids", lambda: False), 0.4) < 5
+
+
+def waited_s(bell, timeout_s):
+    began = time.monotonic()
+    bell.wait(timeout_s)
+    return time.monotonic() - began
