@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.sql import func
 
-from app.administration.names import DEFAULT, Name, Record, missing, tell
+from app.administration.names import DEFAULT, Name, Record, missing, tell, without_defaults
 from app.administration.paging import PageQuery, after_id, page_of
 from app.auth.keys import digest, shown
 from app.auth.principal import Principal, Scope
@@ -43,7 +43,7 @@ class KeyNew(BaseModel):
 class KeyPatch(BaseModel):
     """What to change of a key that is not revoked."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=without_defaults)
 
     name: Name = ""
     scopes: Scopes = []

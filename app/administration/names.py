@@ -74,6 +74,12 @@ def visible(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if not key.startswith(_RESERVED)}
 
 
+def without_defaults(schema: dict[str, Any]) -> None:
+    """For the description of a patch: what is left out stays as it is, so no property has a default."""
+    for described in schema.get("properties", {}).values():
+        described.pop("default", None)
+
+
 def actor(principal: Principal) -> str:
     """How audit events name a caller."""
     return f"key/{principal.key_id}:{principal.name}"

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import func
 
 from app.administration import names
-from app.administration.names import DEFAULT, Name, Record, missing, named, tell
+from app.administration.names import DEFAULT, Name, Record, missing, named, tell, without_defaults
 from app.administration.paging import PageQuery, after_id, page_of
 from app.administration.repeats import BUILT_IN, could_repeat
 from app.auth.principal import Principal
@@ -44,6 +44,8 @@ class TagNew(TagConfig):
 
 class TagPatch(TagConfig):
     """What to change of a tag; what is left out stays as it is, whatever its default."""
+
+    model_config = ConfigDict(json_schema_extra=without_defaults)
 
     group: Name = DEFAULT
 

@@ -120,7 +120,7 @@ class Service:
         trial = Context(0, 0, lambda: time.time_ns() // 1_000_000, time.monotonic, secrets.token_bytes)
         self.plugins = Registry(("segment", "snowflake"), trial, path=[], record=self.audit.record)
         self.known = set()
-        app = Flask("test")
+        app = Flask("test", static_folder=None)
         install(app, admission=Admission(self.directory.authenticate))
         record, changed = self.audit.record, lambda *place: self.changed.append(place)
         known = self.known.__contains__
