@@ -27,7 +27,9 @@ class Runtime(Protocol):
     issuing: Issuing
     admission: Admission
     traces: Tracing | None
-    blueprints: Sequence[Blueprint]
+
+    @property
+    def blueprints(self) -> Sequence[Blueprint]: ...
 
     @property
     def worker(self) -> int | None: ...
