@@ -197,7 +197,6 @@ class Snowflake:
                     whole_ms = min(wait_ms - 1 + (wanted - 1) // self._per_ms, LONGEST_SLEEP_MS)
                     self._waits += 1
                     self._sleep(TICK_S + whole_ms / 1_000)
-                    self._check_held()
                     continue
                 self._begin(self._last_ms + 1)
             return

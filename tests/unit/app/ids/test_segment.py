@@ -309,3 +309,19 @@ def test_a_batch_and_a_single_id_come_from_the_same_numbers():
     assert [one.value for one in buffer.batch(14).ids()] == list(range(2, 16))
     with pytest.raises(ValueError, match="count: 0"):
         buffer.batch(0)
+
+
+def test_closing_lets_waiting_callers_go_at_once():
+    buffer = DoubleBuffer(Store().load, Later().spawn, time.monotonic, wait_s=30)
+    refused = threading.Event()
+
+    def draw() -> None:
+        with pytest.raises(BufferClosedError):
+            buffer.blocks(1)
+        refused.set()
+
+    in_thread(draw)
+    while not buffer._waiting:
+        time.sleep(0.001)
+    buffer.close(0)
+    assert refused.wait(10)
