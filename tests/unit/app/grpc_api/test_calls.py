@@ -5,8 +5,10 @@ import queue
 import grpc
 import pytest
 
+from app.grpc_api.calls import Calls
 from app.grpc_api.ids_pb2 import DecodeRequest, GenerateRequest, LeaseRequest
 from app.grpc_api.ids_pb2_grpc import IdsStub
+from app.grpc_api.refusals import Refusal
 
 from .conftest import MADE_MS, WITH_KEY
 
@@ -139,3 +141,12 @@ def test_calls_beyond_what_may_wait_are_refused_at_once(serve, connect, world):
     assert {call.code() for call in early} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
     world.proceed.set()
     assert sorted(ids(call.result())[0] for call in calls if call not in early) == [1, 2]
+
+
+def test_a_deadline_that_passed_before_the_work_began_issues_nothing(world):
+    for late in (Calls(world.services).generate, Calls(world.services).generate_in_stream):
+        with pytest.raises(Refusal) as caught:
+            late(GenerateRequest(tag="orders"), WITH_KEY, 0.0)
+        assert caught.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert world.next_id == 1
+    assert [outcome for _, outcome in world.counted] == ["error", "error"]
