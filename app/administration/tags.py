@@ -13,9 +13,9 @@ from sqlalchemy.sql import func
 from app.administration import names
 from app.administration.names import DEFAULT, Name, Record, missing, named, tell, without_defaults
 from app.administration.paging import PageQuery, after_id, page_of
-from app.administration.repeats import BUILT_IN, could_repeat
 from app.auth.principal import Principal
 from app.ids.router import chain_for
+from app.repeats import BUILT_IN, could_repeat
 from app.server import problems
 from app.storage.models import BizTag, Group, Segment, SegmentAllocation, SegmentTail, Workspace
 from app.storage.tags import columns_of, config_of

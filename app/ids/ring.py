@@ -19,6 +19,7 @@ from app.ids.model import UUID_OCTETS, Algorithm, Batch, Health, Id, check_count
 
 HOT = 1_000
 BLOCK = 10_000
+MOST_POPPED = 16
 
 
 class Ring:
@@ -180,6 +181,30 @@ class Ring:
         with self._changes:
             self._filling = False
             self._fill_failures += failed
+
+
+class Buffered:
+    """An algorithm whose single IDs come from a ring, and larger batches from itself, which is faster."""
+
+    def __init__(self, ring: Ring, source: Algorithm) -> None:
+        self.name, self.kind = source.name, source.kind
+        self._ring, self._source = ring, source
+
+    def generate(self) -> Id:
+        """One ID."""
+        return self._ring.generate()
+
+    def batch(self, count: int) -> Batch:
+        """`count` IDs. Raises IdsUnavailableError."""
+        return (self._ring if count <= MOST_POPPED else self._source).batch(count)
+
+    def health(self) -> Health:
+        """The ring's."""
+        return self._ring.health()
+
+    def metrics(self) -> Mapping[str, float]:
+        """The ring's."""
+        return self._ring.metrics()
 
 
 def ranges_of(values: NDArray[np.int64]) -> tuple[range, ...]:

@@ -57,7 +57,7 @@ class Snowflake:
     before every call and every new millisecond. start_after_ms: the last millisecond that an earlier holder
     of the worker id may have used. reserve: called with a millisecond before its first ID is handed out; it
     must make "used up to here" durable and return the (same or later) reserved millisecond, so that it's
-    called seldom.
+    called seldom. stepped: told of each step back of the clock by its tier, `wait`, `logical` or `degrade`.
     """
 
     name = "snowflake"
@@ -75,16 +75,18 @@ class Snowflake:
         start_after_ms: int = 0,
         reserve: Callable[[int], int] | None = None,
         max_lead_ms: int = WAIT_MS,
+        stepped: Callable[[str], None] = lambda tier: None,
     ) -> None:
         self.layout = layout or Layout()
         self.datacenter, self.worker = datacenter, worker
         self._clock_ms, self._sleep, self._usable, self._reserve = clock_ms, sleep, usable, reserve
+        self._stepped = stepped
         self._max_lead_ms = self._allowed_lead_ms = max_lead_ms
         self._last_ms = self._seen_ms = start_after_ms
         self._per_ms = self._sequence = self.layout.per_ms  # start_after_ms itself counts as used up
         self._first = 0  # the ID of `_last_ms` with sequence 0, once something was issued
         self._reserved_ms = start_after_ms
-        self._stopped = False
+        self._stopped = self._refused = False
         self._issued = self._waits = self._rollbacks = self._refusals = 0
         self._lock = threading.Lock()
         self.layout.pack(Parts(EARLIEST_MS, datacenter, worker, 0))  # refuses wrong numbers now, not later
@@ -219,14 +221,19 @@ class Snowflake:
         now_ms = self._clock_ms()
         if now_ms < self._seen_ms and now_ms < self._last_ms:
             if self._seen_ms - now_ms <= WAIT_MS:
+                self._stepped("wait")
                 now_ms = self._wait_until(self._seen_ms, now_ms)
             behind_ms = self._last_ms - now_ms
             if behind_ms > LOGICAL_MS + self._max_lead_ms:
+                if not self._refused:
+                    self._stepped("degrade")
+                self._refused = True
                 raise ClockRolledBackError(behind_ms)
             if now_ms < self._seen_ms:
                 self._rollbacks += 1
+                self._stepped("logical")
                 self._allowed_lead_ms = max(self._max_lead_ms, behind_ms)
-        self._seen_ms = now_ms
+        self._seen_ms, self._refused = now_ms, False
         return now_ms
 
     def _wait_until(self, target_ms: int, now_ms: int) -> int:

@@ -124,10 +124,13 @@ def snowflakes_of(settings: Settings, etcd: Etcd, engine: Engine, holder: str) -
     def reserve(worker: int, epoch: int, until_ms: int) -> None:
         workers.reserve(engine, here, worker, epoch, until_ms)
 
+    def end(worker: int, epoch: int, last_ms: int) -> None:
+        workers.end(engine, here, worker, epoch, last_ms)
+
     return Snowflakes(
         WorkerLease(
             etcd,
-            Epochs(begin, reserve, workers.FencedError),
+            Epochs(begin, reserve, workers.FencedError, end),
             datacenter=here,
             holder=holder,
             directory=settings.claims_dir,

@@ -57,6 +57,11 @@ class Access:
         """Tell what was counted; call it when no request runs any more."""
         self._watch.stop()
 
+    def count_use(self, last: bool) -> None:
+        """Once a second, and at the stop: what was counted becomes audit events of whole minutes."""
+        self.directory.flush_used()
+        self.use.flush(last)
+
     def _hits(self, hits: Mapping[str, int]) -> None:
         for level, count in hits.items():
             self._storage.key_found(_LEVELS.get(level, "none"), count)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from app.coordination.tenure import NotHeldError, Tenure
 from app.ids import Algorithm, Batch, Health, Id, Kind
 from app.ids.layout import Layout
+from app.ids.ring import Buffered, Ring
 from app.ids.router import Router, Switch, chain_for
 from app.ids.segment import DoubleBuffer
 from app.ids.snowflake import Snowflake
@@ -17,6 +18,7 @@ from app.storage.tags import Tag
 from app.tag_config import TagConfig
 
 SEQUENCE_BITS = (10, 11)
+RING_IDS = 20_000
 
 
 class CurrentSnowflake:
@@ -68,7 +70,8 @@ class Sources:
 
     load(tag, size) -> a range that nobody else has; give_back(tag, ranges). spawn: runs in the background.
     clock_ms: Unix milliseconds. sleep, monotonic: seconds. cpu_pressure: 0 to 1. plugin(name, config) -> an
-    algorithm, or raises LookupError. switched(tag, switch): told of each router's change.
+    algorithm, or raises LookupError. switched(tag, switch): told of each router's change. stepped(tier): of
+    each step back of the clock.
     """
 
     datacenter: int
@@ -82,6 +85,7 @@ class Sources:
     cpu_pressure: Callable[[], float]
     plugin: Callable[[str, TagConfig], Algorithm]
     switched: Callable[[Tag, Switch], None]
+    stepped: Callable[[str], None]
 
 
 @dataclass
@@ -103,9 +107,12 @@ class Generators:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self.snowflakes = {bits: CurrentSnowflake() for bits in SEQUENCE_BITS}
+        random_ones = Uuid4(randomness=sources.randomness)
+        # Only version 4 may wait in a buffer: the others tell the time at which they were made.
+        self.ring = Ring(random_ones, sources.spawn, capacity=RING_IDS)
         self._uuids: dict[str, Algorithm] = {
             "uuid7": Uuid7(clock_ms=sources.clock_ms, randomness=sources.randomness),
-            "uuid4": Uuid4(randomness=sources.randomness),
+            "uuid4": Buffered(self.ring, random_ones),
         }
         self._made: dict[int, _Made] = {}
         self._lock = threading.Lock()
@@ -124,6 +131,7 @@ class Generators:
                     usable=tenure.usable,
                     start_after_ms=tenure.used_until_ms,
                     reserve=tenure.reserve,
+                    stepped=self._sources.stepped,
                 )
             )
 
@@ -189,6 +197,8 @@ class Generators:
 
     def _make(self, tag: Tag) -> _Made:
         names = chain_for(tag.config.algorithm, tag.config.format)
+        if tag.config.max_id is not None and names[0] == "segment":
+            names = names[:1]  # at its maximum a tag must end, not go on with larger numbers
         chain = tuple(self._algorithm(name, tag) for name in names)
         router = Router(
             chain,

@@ -55,7 +55,7 @@ def audit_log(settings: Settings, stores: Stores, metrics: Metrics) -> AuditLog:
     return AuditLog(
         write,
         write_once=write_once,
-        spool_dir=settings.claims_dir,
+        spool_dir=settings.claims_dir / "audit",
         context=context.ids,
         count=metrics.operations.audit,
     )
@@ -132,6 +132,7 @@ def sources(runtime: "Runtime") -> Sources:
         cpu_pressure=cpu_pressure,
         plugin=plugin,
         switched=switched,
+        stepped=metrics.issuing.clock_rollback,
     )
 
 
@@ -160,6 +161,14 @@ def tag_directory(runtime: "Runtime") -> TagDirectory:
         metrics.storage.cache("tags", "hit" if tag else "miss")
         return tag
 
+    def refused(tag: Tag, why: str) -> None:
+        metrics.coordination.config_update("refused")
+        logger().error("configuration refused", tag=tag.name, workspace=tag.workspace, reason=why)
+        detail = {"reason": why[:500]}
+        runtime.audit.record(
+            "config.refused", tag.name, "refused", workspace_id=tag.workspace_id, detail=detail
+        )
+
     def put(tag: Tag) -> None:
         assert cache is not None
         cache.put(tag)
@@ -170,6 +179,7 @@ def tag_directory(runtime: "Runtime") -> TagDirectory:
         l2_get=get if cache else None,
         l2_put=put if cache else None,
         overlay=runtime.coordination.config.overlay,
+        refused=refused,
         fresh_s=TAG_FRESH_S,
     )
 

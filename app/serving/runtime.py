@@ -60,7 +60,7 @@ class Runtime:
         self.stores: Stores = connect(settings, metrics, pid)
         self.audit = parts.audit_log(settings, self.stores, metrics)
         self.access = Access(settings, self.stores, metrics, self.audit.record)
-        self.audit.each_second(self.access.use.flush)
+        self.audit.each_second(self.access.count_use)
         self.generators = Generators(parts.sources(self))
         self.plugins, self._plugin_watch = parts.plugins(self)
         self.coordination = Coordination(
@@ -201,10 +201,13 @@ class Runtime:
             return
         self.plugins.reload()
         self._plugin_watch.start()
-        self._ready = True
         self.upkeep.start()
         if self.grpc:
-            self.grpc.start()
+            # An address or a certificate that can't be used is for people to mend: it's said until it is.
+            self._until_it_works("gRPC does not listen", self.grpc.start)
+        if self._stopped.is_set():
+            return
+        self._ready = True
         self._started.set()
         logger().info("ready", tags=len(self.tags.known()), worker=self.worker)
 

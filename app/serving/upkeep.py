@@ -11,7 +11,7 @@ from app.audit.log import AuditLog
 from app.observing.metrics import Metrics
 from app.server.logs import logger
 from app.serving.coordination import Coordination
-from app.serving.generators import Generators
+from app.serving.generators import RING_IDS, Generators
 from app.serving.stores import Stores
 from app.storage import capacity, database, partitions
 from app.storage.tags import TagDirectory
@@ -40,7 +40,7 @@ class Upkeep:
         self._coordination, self._audit, self._metrics = coordination, audit, metrics
         self._monotonic = monotonic
         self._hourly_at = monotonic() + random.uniform(1, 30)
-        self._preloads: dict[tuple[int, str], float] = {}
+        self._before: dict[tuple[int, str], float] = {}
         self._full: set[int] = set()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
@@ -74,6 +74,14 @@ class Upkeep:
         left = self._generators.snowflakes[11].metrics().get("days_left")
         if left is not None:
             self._metrics.issuing.exhaustion_days(left)
+        ring = self._generators.ring
+        found = ring.metrics()
+        for name, hit in (("hits", True), ("misses", False)):
+            total = found["hits"] if hit else found["pops"] - found["hits"]
+            new = total - self._before.get((0, name), 0)
+            self._before[0, name] = total
+            self._metrics.issuing.ring_take(ring.kind, hit=hit, times=int(new))
+        self._metrics.issuing.ring_fill(ring.kind, found["buffered"] / RING_IDS)
         for tag, _router, buffer in self._generators.states():
             if buffer is None:
                 continue
@@ -81,8 +89,8 @@ class Upkeep:
             if tag.config.algorithm == "segment":
                 self._metrics.segment_usage(tag.name, found["used_ratio"])
             for outcome, name in (("ok", "preload_hits"), ("late", "preload_misses")):
-                new = found[name] - self._preloads.get((id(buffer), name), 0)
-                self._preloads[id(buffer), name] = found[name]
+                new = found[name] - self._before.get((id(buffer), name), 0)
+                self._before[id(buffer), name] = found[name]
                 self._metrics.issuing.preload(outcome, int(new))
 
     def hourly(self, now: datetime) -> None:

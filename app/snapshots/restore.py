@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from app.administration.names import Record, tell
-from app.administration.repeats import could_repeat
 from app.administration.tags import Changed, Known, check_usable, insert_tag, retired_tags, update_tag
 from app.auth.principal import Principal
+from app.repeats import could_repeat
 from app.server import problems
 from app.server.problems import ProblemError
 from app.snapshots import store

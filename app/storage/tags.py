@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Engine, Row, Select, select
 
+from app.ids.router import chain_for
+from app.repeats import could_repeat
 from app.storage.models import BizTag, Group, Workspace
 from app.tag_config import TagConfig
 
@@ -85,8 +87,11 @@ class TagDirectory:
         l2_get: Get | None = None,
         l2_put: Put | None = None,
         overlay: Overlay | None = None,
+        refused: Callable[[Tag, str], None] = lambda tag, why: None,
         fresh_s: float = FRESH_S,
     ) -> None:
+        """refused(tag, why): told once of an overlay that can't be laid over the tag's row."""
+        self._refused = refused
         self._engine, self._monotonic, self._fresh_s = engine, monotonic, fresh_s
         self._l2_get, self._l2_put, self._overlay = l2_get, l2_put, overlay
         self._known: dict[tuple[int, str], _Known] = {}
@@ -181,19 +186,29 @@ class TagDirectory:
         over = self._overlay(row.workspace, row.group, row.name)
         effective = known.effective
         if effective is None or over is not known.overlay:
-            effective = overlaid(row, over)
+            effective, why = _laid_over(row, over)
             known.overlay, known.effective = over, effective
+            if why:
+                self._refused(row, why)
         return effective
 
 
 def overlaid(tag: Tag, over: Mapping[str, Any] | None) -> Tag:
     """The tag with those keys of its configuration replaced; as it is where they aren't allowed together."""
+    return _laid_over(tag, over)[0]
+
+
+def _laid_over(tag: Tag, over: Mapping[str, Any] | None) -> tuple[Tag, str | None]:
+    """The tag in force, and why the overlay isn't: a request must not fail for it."""
     if not over:
-        return tag
+        return tag, None
     try:
-        return replace(tag, config=TagConfig.model_validate({**tag.config.model_dump(), **over}))
-    except ValidationError:
-        return tag  # who keeps the overlay checks and reports it; a request must not fail for it
+        config = TagConfig.model_validate({**tag.config.model_dump(), **over})
+        chain_for(config.algorithm, config.format)
+    except ValueError as error:
+        return tag, " ".join(str(error).split())
+    why = could_repeat(tag.config, config)
+    return (tag, why) if why else (replace(tag, config=config), None)
 
 
 def _query() -> Select[Any]:

@@ -157,9 +157,9 @@ class Issuing:
         """Count one step back of the clock: `wait`, `logical` or `degrade`."""
         self._families["idgen_clock_rollbacks_total"](tier).inc()
 
-    def ring_take(self, kind: str, *, hit: bool) -> None:
-        """Count one take from the buffer of `int64` or `uuid`."""
-        self._families["idgen_ring_buffer_takes_total"](kind, "hit" if hit else "miss").inc()
+    def ring_take(self, kind: str, *, hit: bool, times: int = 1) -> None:
+        """Count takes from the buffer of `int64` or `uuid`."""
+        self._families["idgen_ring_buffer_takes_total"](kind, "hit" if hit else "miss").inc(times)
 
     def ring_fill(self, kind: str, ratio: float) -> None:
         """Show how full a buffer is."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.administration.repeats import BUILT_IN, could_repeat
+from app.repeats import BUILT_IN, could_repeat
 from app.tag_config import TagConfig
 
 

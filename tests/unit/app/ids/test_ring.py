@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.ids import Batch, Health, Id
-from app.ids.ring import Ring, ranges_of
+from app.ids.ring import Buffered, Ring, ranges_of
 from app.ids.segment import DoubleBuffer, SegmentUnavailableError
-from app.ids.uuids import Uuid7
+from app.ids.uuids import Uuid4, Uuid7
 from tests.unit.app.ids.simulated import Clock, Later, Store, at_once, in_thread
 
 
@@ -146,3 +146,16 @@ def test_numbers_become_the_fewest_ranges_that_hold_them_in_order(values):
     ranges = ranges_of(np.array(values, dtype=np.int64))
     assert [value for one in ranges for value in one] == values
     assert all(before.stop != after.start for before, after in pairwise(ranges))
+
+
+def test_single_ids_come_from_the_ring_and_large_batches_do_not_empty_it():
+    source = Uuid4(randomness=os.urandom)
+    ring = Ring(source, lambda work: work(), capacity=1_000)
+    buffered = Buffered(ring, source)
+    first = buffered.batch(1)
+    held = len(ring)
+    assert len(first) == 1 and held > 0
+    assert len(buffered.batch(500)) == 500
+    assert len(ring) == held, "the batch came from the algorithm itself"
+    assert buffered.generate().kind == "uuid"
+    assert buffered.health().can_issue and buffered.metrics()["pops"] == 2
