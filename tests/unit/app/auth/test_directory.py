@@ -44,7 +44,11 @@ def test_no_key_is_its_own_error(world, token):
     assert refusal(world.directory(), token) == "key-missing"
 
 
-@pytest.mark.parametrize("token", ["x", 47 * "x", 47 * "é", TOKEN[:-1] + "=", TOKEN + "A", 8000 * "A"])
+@pytest.mark.parametrize(
+    "token",
+    ["x", 47 * "x", 47 * "é", TOKEN[:-1] + "=", TOKEN + "A", 8000 * "A"],
+    ids=["short", "other letters", "not ASCII", "bad end", "too long", "far too long"],
+)
 def test_what_cant_be_a_key_asks_nobody(world, token):
     assert refusal(world.directory(), token) == "key-unknown"
     assert world.database.asked == [] and world.shared.reads == 0
