@@ -1,9 +1,17 @@
 -- One kind of request over kept-alive connections; prints one JSON object at the end.
--- Environment: BENCH_KEY (API key), BENCH_ACCEPT (Accept header), BENCH_SPREAD (1: another request id each time).
+-- Environment: BENCH_KEY (API key), BENCH_ACCEPT (Accept header), BENCH_SPREAD (1: another request id each time),
+-- BENCH_PAUSE_MS (each connection's pause between an answer and its next request; 0: none).
 local key = os.getenv("BENCH_KEY") or ""
 local accept = os.getenv("BENCH_ACCEPT") or "application/json"
 local spread = os.getenv("BENCH_SPREAD") == "1"
 local sent = 0
+local pause = tonumber(os.getenv("BENCH_PAUSE_MS") or "0")
+
+if pause > 0 then
+  function delay()
+    return pause
+  end
+end
 
 wrk.method = "POST"
 wrk.headers["Authorization"] = "Bearer " .. key

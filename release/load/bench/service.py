@@ -35,14 +35,16 @@ def figures(stand: Stand, service: Service, seconds: float, say: Say) -> dict[st
     def load(tag: str, count: int, connections: int, **more: Any) -> Load:
         return Load(tag, count, connections=connections, duration_s=seconds, **more)
 
-    json_1000 = measure("json_1000", load(SEGMENT, 1000, 8))
-    json_1000["snowflake"] = measure("json_1000 snowflake", load(SNOWFLAKE, 1000, 8))
+    json_1000 = measure("json_1000", load(SEGMENT, 1000, 8, pause_ms=1))
+    json_1000["saturated"] = measure("json_1000, saturated", load(SEGMENT, 1000, 8))
+    json_1000["snowflake"] = measure("json_1000 snowflake", load(SNOWFLAKE, 1000, 8, pause_ms=2))
     binary = measure("binary_5000", load(SEGMENT, 5000, 8, kind="octets"))
     binary["snowflake"] = measure("binary_5000 snowflake", load(SNOWFLAKE, 5000, 8, kind="octets"))
     ceiling = CEILING_PER_WORKER * workers
     binary["snowflake"]["of_ceiling"] = round(binary["snowflake"]["ids_per_s"] / ceiling, 4)
-    single = measure("single", load(SEGMENT, 1, 16))
-    single["snowflake"] = measure("single snowflake", load(SNOWFLAKE, 1, 16))
+    single = measure("single", load(SEGMENT, 1, 16, pause_ms=2))
+    single["saturated"] = measure("single, saturated", load(SEGMENT, 1, 16))
+    single["snowflake"] = measure("single snowflake", load(SNOWFLAKE, 1, 16, pause_ms=2))
     single["each_request_different"] = measure("single, each different", load(SEGMENT, 1, 16, spread=True))
     lease = measure("lease", load(SEGMENT, 10_000_000, 4, lease=True))
     memory["steady_mb"] = round(processes.memory_mb(service), 1)

@@ -16,7 +16,11 @@ ACCEPT = {"json": "application/json", "ndjson": "application/x-ndjson", "octets"
 
 @dataclass(frozen=True)
 class Load:
-    """`count` IDs a request of one tag in one format, over kept-alive connections, for some seconds."""
+    """`count` IDs a request of one tag in one format, over kept-alive connections, for some seconds.
+
+    pause_ms: a connection's pause after each answer. Without it the load is whatever the service can bear, and
+    the time of an answer is mostly the wait for the others' answers.
+    """
 
     tag: str
     count: int
@@ -24,6 +28,7 @@ class Load:
     connections: int = 16
     duration_s: float = 8
     spread: bool = False
+    pause_ms: int = 0
     lease: bool = False
 
     @property
@@ -46,6 +51,7 @@ class Measured:
     broken: int
     connections: int
     count: int
+    pause_ms: int
 
     def to_json(self) -> dict[str, Any]:
         """Rounded, for a file."""
@@ -64,6 +70,7 @@ def run(address: str, port: int, key: str, load: Load) -> Measured:
         "BENCH_KEY": key,
         "BENCH_ACCEPT": ACCEPT[load.kind],
         "BENCH_SPREAD": "1" if load.spread else "0",
+        "BENCH_PAUSE_MS": str(load.pause_ms),
     }
     command = [
         wrk, "-t1", f"-c{load.connections}", f"-d{load.duration_s:g}s", "--timeout", "10s",
@@ -93,4 +100,5 @@ def measured(found: dict[str, Any], load: Load) -> Measured:
         broken=found["broken"],
         connections=load.connections,
         count=load.count,
+        pause_ms=load.pause_ms,
     )
