@@ -18,7 +18,7 @@ ACCEPT = {"json": "application/json", "ndjson": "application/x-ndjson", "octets"
 class Load:
     """`count` IDs a request of one tag in one format, over kept-alive connections, for some seconds.
 
-    pause_ms: a connection's pause after each answer. Without it the load is whatever the service can bear, and
+    pause_ms: a connection's pause after each answer. Without it the load is what the service can bear, and
     the time of an answer is mostly the wait for the others' answers.
     """
 
