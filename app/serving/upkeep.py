@@ -109,5 +109,8 @@ class Upkeep:
 
 
 def cpu_pressure() -> float:
-    """How busy this machine is, 0 to 1: its load a core."""
-    return min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    """How busy this machine is, 0 to 1: its load a core. 0 where a sandbox hides it."""
+    try:
+        return min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    except OSError:
+        return 0.0
