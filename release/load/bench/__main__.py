@@ -1,6 +1,7 @@
 """Measure the ID service.
 
   python -m release.load.bench ids [--seconds 8] [--out results/bench/ids.json]
+  python -m release.load.bench memory [--minutes 30] [--out results/bench/memory.json]
 
 The service runs from a bundle of this checkout on the hosts' image, with Postgres, Redis and etcd beside it;
 load comes from wrk on the same machine, over kept-alive connections. Exit codes: 0 measured, 1 not, 2 bad
@@ -28,17 +29,28 @@ TRACE_ROUNDS = 5
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.callback()
-def _commands() -> None:
-    """So that `ids` is a command of its own."""
+@app.command()
+def memory(
+    minutes: Annotated[float, typer.Option(min=1, max=600, help="how long")] = 30,
+    out: Annotated[Path, typer.Option(help="the file to write")] = Path("results/bench/memory.json"),
+) -> None:
+    """Watch the service's memory under a steady mix of requests."""
+    bundle, version = newest_bundle()
+    with Stand(images(), bundle, version) as stand:
+        plain = stand.service()
+        plain.start()
+        found = service.memory_over(stand, plain, minutes)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(found, indent=2) + "\n")
+    print(f"{found['start_mb']} MB at first, {found['end_mb']} MB after {minutes:g} min: {out}")
 
 
-@app.command(help=__doc__)
+@app.command()
 def ids(
     seconds: Annotated[float, typer.Option(min=1, max=600, help="of each measurement")] = 8,
     out: Annotated[Path, typer.Option(help="the file to write")] = Path("results/bench/ids.json"),
 ) -> None:
-    """Run it."""
+    """Measure what the service gives and what it costs."""
     began = time.monotonic()
 
     def say(what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -65,6 +66,29 @@ def tracing_cost(
         "requests_per_s_with": round(with_),
         "cost": round(1 - statistics.median(b / a for a, b in pairs), 4),
         "rounds": rounds,
+    }
+
+
+def memory_over(stand: Stand, service: Service, minutes: float) -> dict[str, Any]:
+    """The memory once a minute, in 10**6 octets, while single IDs, batches and leases are drawn."""
+    loads = (
+        Load(SEGMENT, 1, connections=4, duration_s=20, pause_ms=10),
+        Load(SNOWFLAKE, 1000, connections=2, duration_s=20, pause_ms=20, spread=True),
+        Load(SEGMENT, 5000, "octets", connections=2, duration_s=20, pause_ms=20),
+    )
+    samples = [round(processes.memory_mb(service), 1)]
+    began, requests = time.monotonic(), 0
+    while time.monotonic() - began < minutes * 60:
+        for load in loads:
+            requests += _load(stand, service, load).requests
+        samples.append(round(processes.memory_mb(service), 1))
+    return {
+        "start_mb": samples[0],
+        "end_mb": samples[-1],
+        "most_mb": max(samples),
+        "requests": requests,
+        "duration_s": round(time.monotonic() - began),
+        "samples_mb": samples,
     }
 
 
