@@ -100,7 +100,9 @@ def unit(text: str) -> configparser.RawConfigParser:
     return parser
 
 
-@pytest.mark.parametrize("template", ["app@.service.j2", "app-downstream.service.j2"])
+@pytest.mark.parametrize(
+    "template", ["app@.service.j2", "app-worker@.service.j2", "app-downstream.service.j2"]
+)
 def test_the_app_runs_without_rights(render: Callable[..., str], template: str) -> None:
     service = unit(render("app", template, app_faults_allowed=False))["Service"]
     assert service["User"] == "app"
@@ -112,12 +114,34 @@ def test_the_app_runs_without_rights(render: Callable[..., str], template: str) 
 def test_a_failing_service_is_tried_for_ever(render: Callable[..., str]) -> None:
     for role, template in (
         ("app", "app@.service.j2"),
+        ("app", "app-worker@.service.j2"),
         ("app", "app-downstream.service.j2"),
         ("edge", "mtail.service.j2"),
     ):
         parsed = unit(render(role, template, app_faults_allowed=False))
         assert parsed["Unit"]["StartLimitIntervalSec"] == "0", template
         assert "RestartSec" in parsed["Service"], template
+
+
+def test_a_slot_has_an_export_worker_where_there_is_a_directory_for_exports(
+    render: Callable[..., str],
+) -> None:
+    for directory, wanted in (("", False), ("/srv/exports", True)):
+        slot = unit(render("app", "app@.service.j2", app_jobs_dir=directory))
+        assert ("app-worker@%i.service" in slot["Unit"]["Wants"].split()) is wanted
+
+
+def test_the_export_worker_goes_with_its_slot_and_writes_to_the_directory_alone(
+    render: Callable[..., str],
+) -> None:
+    slot = unit(render("app", "app@.service.j2", app_jobs_dir="/srv/exports"))
+    worker = unit(render("app", "app-worker@.service.j2", app_jobs_dir="/srv/exports"))
+    assert worker["Unit"]["PartOf"] == "app@%i.service"
+    assert "Install" not in worker, "its slot wants it; nothing else may start it"
+    assert worker["Service"]["EnvironmentFile"] == slot["Service"]["EnvironmentFile"]
+    assert worker["Unit"]["RequiresMountsFor"] == worker["Service"]["ReadWritePaths"] == "/srv/exports"
+    for kind in ("RuntimeDirectory", "StateDirectory"):
+        assert worker["Service"][kind] != slot["Service"][kind], kind
 
 
 def test_load_comes_from_every_address_of_the_range(render: Callable[..., str]) -> None:
