@@ -7,7 +7,9 @@ import os
 import socket
 import ssl
 import subprocess
+import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +76,23 @@ class Site:
             timeout=180,
         )
         return json.loads(done.stdout)
+
+    def ask(
+        self, app: str, path: str, body: dict[str, Any] | None = None, *, port: int = 8001
+    ) -> tuple[int, bytes]:
+        """A request to one slot with the host's API key, POST if it has a body: status and answer."""
+        [host] = [host for host in self.inventory.hosts if host.name == app]
+        key = self.host(app).file("/etc/plumbline/api-key").content_string.strip()
+        request = urllib.request.Request(
+            f"http://{host.address}:{port}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, refusal.read()
 
     def share(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         """edge-share on the edge: exit code and answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -187,6 +188,60 @@ def test_the_policy_service_runs_beside_the_slots_without_rights(site: Any) -> N
             rating = f"systemd-analyze security --no-pager --threshold=20 {unit}.service"
             assert app.run(rating).rc == 0, f"{name}: {unit} has more rights than it needs"
         assert app.check_output("systemctl --failed --plain --no-legend") == "", name
+
+
+def test_only_a_host_with_a_directory_for_exports_offers_them(site: Any) -> None:
+    offering, *others = site.apps
+    for name, app in site.apps.items():
+        for slot in ("blue", "green"):
+            assert app.service(f"app-worker@{slot}").is_running is (name == offering), f"{name}: {slot}"
+    rating = "systemd-analyze security --no-pager --threshold=20 app-worker@blue.service"
+    assert site.apps[offering].run(rating).rc == 0
+    for name in others:
+        assert site.ask(name, "/v1/exports", {"tag": "orders", "count": 1})[0] == 404, name
+
+
+def test_an_export_is_made_beside_the_slot_that_was_asked(site: Any) -> None:
+    name = next(iter(site.apps))
+    status, answer = site.ask(name, "/v1/exports", {"tag": "orders", "count": 120_000, "format": "octets"})
+    assert status == 202, answer
+    export = json.loads(answer)
+    deadline = time.monotonic() + 60
+    while export["state"] in ("queued", "running"):
+        assert time.monotonic() < deadline, f"no worker made the export: {export}"
+        time.sleep(0.5)
+        export = json.loads(site.ask(name, f"/v1/exports/{export['id']}")[1])
+    assert export["state"] == "done", export
+    for port in (8001, 8002):
+        status, content = site.ask(name, export["content"], port=port)
+        assert (status, len(content)) == (200, 8 * 120_000)
+        assert hashlib.sha256(content).hexdigest() == export["sha256"]
+
+
+def test_the_export_worker_stops_starts_and_restarts_with_its_slot(site: Any) -> None:
+    app = next(iter(site.apps.values()))
+
+    def worker(slot: str) -> str:
+        state = f"systemctl show --property=ActiveState,MainPID --value app-worker@{slot}"
+        return " ".join(sorted(app.check_output(state).split()))
+
+    def becomes(wanted: Callable[[str], bool]) -> str:
+        deadline = time.monotonic() + 30
+        while not wanted(found := worker("green")):
+            assert time.monotonic() < deadline, found
+            time.sleep(0.5)
+        return found
+
+    blue = worker("blue")
+    try:
+        app.check_output("systemctl stop app@green")
+        becomes(lambda state: state == "0 inactive")
+    finally:
+        app.check_output("systemctl start app@green")
+    started = becomes(lambda state: state.endswith(" active"))
+    app.check_output("systemctl restart app@green")
+    becomes(lambda state: state.endswith(" active") and state != started)
+    assert worker("blue") == blue, "the other slot's worker is left alone"
 
 
 def test_the_database_password_is_in_no_file_that_others_can_read(site: Any) -> None:
