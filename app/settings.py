@@ -4,15 +4,16 @@ Everything is checked before anything starts; a wrong value is one line that nam
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app import versions
 from app.cache import address
 from app.coordination import etcd
 from app.faults.config import ReleaseConfig, read_release_config
+from app.grpc_api import bind as grpc
 
 PREFIX = "PLUMBLINE_"
 
@@ -34,7 +35,7 @@ class Settings(BaseSettings):
         None, description="worker ids and their last used time; runtime_dir if unset"
     )
     bind: str = "127.0.0.1:8001"
-    workers: int = Field(2, ge=1, le=4, description="gunicorn processes; a slot has four worker ids")
+    workers: int = Field(2, ge=1, le=32, description="gunicorn processes; each holds a worker id")
     threads: int = Field(16, ge=1, le=64)
     datacenter: int = Field(0, ge=0, le=7)
     faults_allowed: bool = False
@@ -68,6 +69,21 @@ class Settings(BaseSettings):
         if stamp not in (None, value):
             raise ValueError(f"{value!r} is not the version of this bundle, which is {stamp}")
         return value
+
+    @field_validator("grpc_bind")
+    @classmethod
+    def _grpc(cls, value: str | None) -> str | None:
+        if value is not None:
+            grpc.parse(value)
+        return value
+
+    @model_validator(mode="after")
+    def _grpc_is_secret(self) -> Self:
+        if (self.grpc_tls_cert is None) != (self.grpc_tls_key is None):
+            raise ValueError("GRPC_TLS_CERT, GRPC_TLS_KEY: only one is set; allowed: both or none")
+        if self.grpc_bind is not None:
+            grpc.check_secret(grpc.parse(self.grpc_bind), tls=self.grpc_tls_cert is not None)
+        return self
 
     @field_validator("etcd_url")
     @classmethod

@@ -100,14 +100,17 @@ class KeyDirectory:
         return principal
 
     def known(self, token: str) -> Principal | None:
-        """Who calls, as far as memory alone can say so now; None: ask `authenticate`."""
+        """Who calls, as far as memory alone can say so; None: ask `authenticate`. `served` counts its use."""
         entry = self._known.entries.get(keys.digest(token)) if token.isascii() else None
         if entry is None or self._now() >= entry.expires_at or self._monotonic() >= entry.fresh_until:
             return None
         entry.hot = True
-        self._hits.add("l1")
-        self._used.add(entry.principal.key_id)
         return entry.principal
+
+    def served(self, key_id: int) -> None:
+        """A request of a key that `known` knew was served: counts it."""
+        self._hits.add("l1")
+        self._used.add(key_id)
 
     def revoked(self, sha256: bytes) -> None:
         """Call it when a revocation is committed or a key deleted: all learn of it. Never raises."""

@@ -86,8 +86,7 @@ class Coordination:
 
     def _lease_event(self, kind: str, detail: Mapping[str, object]) -> None:
         self.exhausted = kind == "exhausted" or (self.exhausted and kind != "acquired")
-        if kind != "exhausted":
-            self._metrics.coordination.lease_event(_COUNTED.get(kind, kind))
+        self._metrics.coordination.lease_event(_COUNTED.get(kind, kind))
         log = logger().warning if kind in _ALERTING or kind == "renewed_failed" else logger().info
         log("worker id", what=kind, **detail)
         if kind != "renewed_failed":

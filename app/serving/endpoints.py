@@ -39,7 +39,7 @@ def blueprints(runtime: "Runtime") -> list[Blueprint]:
         tags.blueprint(engine, record, runtime.tag_changed, known),
         keys.blueprint(engine, record, directory.revoked, directory.changed),
         audit.blueprint(engine),
-        alerts.blueprint(engine),
+        alerts.blueprint(engine, count=runtime.metrics.operations.alert),
         snapshots.blueprint(
             engine, record, runtime.tag_changed, known, count=runtime.metrics.operations.snapshot
         ),

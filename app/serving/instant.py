@@ -28,14 +28,16 @@ class Instant:
     """None wherever anything but memory would be needed, or anything but success would be said.
 
     known(token), tag(workspace id, name), policy(name): from memory, None when it doesn't know now.
-    ready(tag, count): the router, when it needn't wait. take(key id): 0 where the limit lets it in.
-    busy(traceparent): whether the request has to be traced, or a fault may strike it. headers: constant ones.
+    served(key id): counts what was answered. ready(tag, count): the router, when it needn't wait.
+    take(key id): 0 where the limit lets it in. busy(traceparent): whether the request has to be traced, or a
+    fault may strike it. headers: constant ones. A snowflake still writes its reservation now and then.
     """
 
     def __init__(
         self,
         *,
         known: Callable[[str], Principal | None],
+        served: Callable[[int], None],
         take: Callable[[int], float],
         tag: Callable[[int, str], Tag | None],
         policy: Callable[[str], Policy | None],
@@ -46,7 +48,8 @@ class Instant:
         monotonic: Callable[[], float] = time.perf_counter,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._known, self._take, self._tag, self._policy = known, take, tag, policy
+        self._known, self._served, self._take = known, served, take
+        self._tag, self._policy = tag, policy
         self._ready, self._busy, self._observed = ready, busy, observed
         self._monotonic, self._now = monotonic, now
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -55,7 +58,7 @@ class Instant:
         self._numbers, self._process = counting(1), os.urandom(8).hex()
 
     def __call__(self, request: IssueRequest) -> bytes | None:
-        """The answer, or None for the long way; then nothing was counted or taken."""
+        """The answer, or None for the long way; then nothing was counted or issued."""
         started = self._monotonic()
         try:
             count = int(request.count) if request.count.isascii() and request.count.isdigit() else 0
@@ -79,6 +82,7 @@ class Instant:
             f"Content-Type: {answer.content_type}\r\nContent-Length: {len(answer.body)}\r\n"
             f"{self._context(request)}{extra}\r\n"
         )
+        self._served(principal.key_id)
         self._observed(algorithm, "ok", self._monotonic() - started, count)
         return b"".join((self._dated(), head.encode(), answer.body))
 

@@ -153,12 +153,12 @@ def tag_cache(
 
 def tag_directory(runtime: "Runtime") -> TagDirectory:
     """Tags in memory, before Redis, before Postgres, under etcd's configuration."""
-    cache, metrics = runtime.tag_cache, runtime.metrics
+    cache, metrics, redis = runtime.tag_cache, runtime.metrics, runtime.stores.redis
 
     def get(workspace_id: int, name: str) -> Tag | None:
-        assert cache is not None
+        assert cache is not None and redis is not None
         tag = cache.get(workspace_id, name)
-        metrics.storage.cache("tags", "hit" if tag else "miss")
+        metrics.storage.cache("tags", "hit" if tag else "miss" if redis.up else "error")
         return tag
 
     def refused(tag: Tag, why: str) -> None:
@@ -230,6 +230,7 @@ def instant(runtime: "Runtime") -> Instant:
 
     return Instant(
         known=runtime.access.directory.known if everyone is None else lambda token: everyone,
+        served=runtime.access.directory.served if everyone is None else lambda key_id: None,
         take=runtime.access.limits.take,
         tag=runtime.tags.fresh,
         policy=runtime.policies.fresh,

@@ -30,6 +30,7 @@ from app.serving.stores import Stores, connect
 from app.serving.upkeep import Upkeep
 from app.settings import Settings
 from app.storage.models import span
+from app.storage.segments import SegmentExhaustedError
 from app.storage.tags import Tag
 
 RETRY_S = 0.5
@@ -226,11 +227,15 @@ class Runtime:
             rows = states.read(self.stores.engine, self.settings.datacenter)
             self.tag_cache.warm((tag for tag in self.tags.known()), rows)
         for tag in self.tags.known():
+            if not tag.config.enabled:
+                continue
             self.policies.of(tag.name)
             try:
                 self.generators.warm(tag)
-            except SegmentUnavailableError:
-                raise
+            except SegmentUnavailableError as error:
+                if not isinstance(error.__cause__, SegmentExhaustedError):
+                    raise
+                logger().warning("tag at its end", tag=tag.name)
             except Exception as error:  # one tag that can't be served must not keep the others from it
                 logger().warning("tag not ready", tag=tag.name, error=str(error)[:300])
 

@@ -88,7 +88,11 @@ class Upkeep:
             found = buffer.metrics()
             if tag.config.algorithm == "segment":
                 self._metrics.segment_usage(tag.name, found["used_ratio"])
-            for outcome, name in (("ok", "preload_hits"), ("late", "preload_misses")):
+            for outcome, name in (
+                ("ok", "preload_hits"),
+                ("late", "preload_misses"),
+                ("error", "load_failures"),
+            ):
                 new = found[name] - self._before.get((id(buffer), name), 0)
                 self._before[id(buffer), name] = found[name]
                 self._metrics.issuing.preload(outcome, int(new))

@@ -2,7 +2,7 @@
 
 from app.observing.metrics.series import Families, Metric
 
-LEASE_EVENTS = ("acquired", "renewed", "renew_failed", "lost", "fenced", "released", "exhausted")
+LEASE_EVENTS = ("acquired", "renew_failed", "lost", "exhausted", "released")
 UPDATES = ("applied", "refused", "removed")
 
 TABLE = (
@@ -17,7 +17,7 @@ TABLE = (
     Metric(
         "idgen_worker_lease_events_total",
         "counter",
-        "What happened to worker ids; fenced: a newer epoch exists; exhausted: all are held",
+        "What happened to worker ids; exhausted: all of the data centre are held",
         {"event": LEASE_EVENTS},
     ),
     Metric(

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.observing.metrics.series import Families, Metric
 
-CACHES = ("tags", "segments", "keys")
+CACHES = ("tags",)
 KEY_LEVELS = ("l1", "l2", "database", "none")
 ACQUIRE_BUCKETS_S = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10)
 
@@ -23,7 +23,7 @@ TABLE = (
     Metric(
         "idgen_cache_requests_total",
         "counter",
-        "Look-ups in Redis; error: it did not answer",
+        "Look-ups in Redis; error: it is away",
         {"cache": CACHES, "outcome": ("hit", "miss", "error")},
     ),
     Metric("idgen_db_pool_waiting", "gauge", "Threads that wait for a connection", merge="livesum"),

@@ -11,8 +11,15 @@ from app.audit.alerts import Notification, Taken
 from app.server.operation import operation
 
 
-def blueprint(engine: Engine, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Blueprint:
-    """Alerts are written before the answer, since Alertmanager tells them again after an error."""
+def blueprint(
+    engine: Engine,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    count: Callable[[str], None] = lambda status: None,
+) -> Blueprint:
+    """Alerts are written before the answer, since Alertmanager tells them again after an error.
+
+    count(status): told of each alert that was taken.
+    """
     api = Blueprint("alerts", __name__)
 
     @api.post("/v1/alerts")
@@ -27,6 +34,9 @@ def blueprint(engine: Engine, now: Callable[[], datetime] = lambda: datetime.now
         "its fingerprint, status and start.",
     )
     def take(body: Notification) -> Taken:
-        return alerts.take(engine, g.principal, body, now())
+        taken = alerts.take(engine, g.principal, body, now())
+        for alert in body.alerts:
+            count(alert.status)
+        return taken
 
     return api

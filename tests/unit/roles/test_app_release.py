@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -158,6 +159,8 @@ def test_the_running_process_is_asked_what_it_was_started_with(
     environment = {"PATH": os.environ["PATH"], "PLUMBLINE_INSTALL": "abc"}
     with subprocess.Popen(["sleep", "60"], env=environment) as process:
         try:
+            while not Path(f"/proc/{process.pid}/environ").read_bytes():
+                time.sleep(0.01)  # the kernel shows it a moment after the program has begun
             for pid, expected in ((process.pid, "abc"), (os.getpid(), None), (0, None), ("", None)):
                 done = subprocess.CompletedProcess([], 0, stdout=f"{pid}\n")
                 monkeypatch.setattr(module.subprocess, "run", lambda *_, done=done, **__: done)

@@ -45,7 +45,7 @@ def test_faults_where_they_are_not_allowed_keep_the_service_from_starting(enviro
         ("VERSION", "1.0", "semantic version"),
         ("DATACENTER", "8", "less than or equal to 7"),
         ("DATABASE_URL", "sqlite:///hunter2", "begins with postgresql"),
-        ("WORKERS", "5", "less than or equal to 4"),
+        ("WORKERS", "33", "less than or equal to 32"),
         ("FAULTS_ALLOWED", "perhaps", "bool"),
     ],
 )
