@@ -137,6 +137,12 @@ class Installed:
         )  # fmt: skip
         until(lambda: self.call("GET", "/readyz")[0] == 200, 40, "service ready")
 
+    def stop(self) -> None:
+        """End gunicorn gracefully, until its master is gone: another one wouldn't begin before."""
+        self.shell("kill -TERM $(cat /run/gunicorn.pid)")
+        gone = "! kill -0 $(cat /run/gunicorn.pid 2>/dev/null) 2>/dev/null && echo gone"
+        until(lambda: self.shell(gone, check=False), 35, "gunicorn gone")
+
     def call(self, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, dict, dict]:
         """(status, headers, content); status 0 without an answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)

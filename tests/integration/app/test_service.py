@@ -46,8 +46,7 @@ def test_the_bundle_serves_its_version_and_no_id_twice_over_kills_and_restarts(i
     host.shell("kill -9 $(cat /run/gunicorn.pid) $(pgrep -P $(cat /run/gunicorn.pid))")
     host.serve()
     draw_some(20)
-    host.shell("kill -TERM $(cat /run/gunicorn.pid)")
-    until(lambda: host.call("GET", "/healthz")[0] == 0, 35, "stopped")
+    host.stop()
     host.serve()
     draw_some(20)
     for tag, ids in seen.items():
@@ -84,8 +83,7 @@ def test_metrics_add_up_over_the_processes_and_begin_at_zero_after_a_restart(ins
         return [float(line.split()[-1]) for line in lines if line.startswith(start)]
 
     assert total() == [40.0]
-    host.shell("kill -TERM $(cat /run/gunicorn.pid)")
-    until(lambda: host.call("GET", "/healthz")[0] == 0, 35, "stopped")
+    host.stop()
     host.serve()
     assert total() == [0.0]
 
@@ -173,8 +171,7 @@ def test_the_cpu_and_db_faults_take_real_time(install):
         took = time.monotonic() - started
         assert (status, headers["X-Fault-Injected"]) == (200, fault["kind"])
         assert took > 0.15, fault
-        host.shell("kill -TERM $(cat /run/gunicorn.pid)")
-        until(lambda: host.call("GET", "/healthz")[0] == 0, 35, "stopped")
+        host.stop()
 
 
 def test_the_same_inputs_give_the_same_bundle_and_the_second_version_is_quick(bundle, tmp_path):
