@@ -19,10 +19,13 @@ from typing import Annotated, Any
 
 import typer
 
-from release.load.bench import grpc_compare, in_process, service
+from release.load.bench import in_process, service
 from release.load.bench.bundle import images, newest_bundle
-from release.load.bench.stand import SERVICE_PORTS, Stand, StandError, docker
+from release.load.bench.stand import PYTHON, SERVICE_PORTS, Service, Stand, StandError, docker
 
+grpc_compare, grpc_servers = (
+    Path(__file__).with_name(name) for name in ("grpc_compare.py", "grpc_servers.py")
+)
 COLLECTOR = Path(__file__).with_name("collector.py")
 COLLECTOR_PORT = 4318
 TRACE_ROUNDS = 5
@@ -78,14 +81,25 @@ def measure(seconds: float, say: service.Say) -> dict[str, Any]:
         say(f"the service is ready after {time.monotonic() - began:.1f} s")
         found.update(service.figures(stand, plain, seconds, say))
         say("gRPC against HTTP")
-        found["grpc"] = grpc_compare.compare(f"http://{stand.address}:{plain.port}", stand.key)
+        found["grpc"] = grpc_against_http(stand, plain)
         say("what tracing costs")
         found["tracing"] = traced(stand, plain, seconds)
     found["machine"] = {"cores": os.cpu_count()}
     return found
 
 
-def traced(stand: Stand, plain: Any, seconds: float) -> dict[str, Any]:
+def grpc_against_http(stand: Stand, plain: Service) -> dict[str, Any]:
+    """Both on the service's host, over its loopback, by its own Python."""
+    for module in (grpc_compare, grpc_servers):
+        docker("cp", str(module), f"{stand.host}:/opt/")
+    settings = [f"--env={key}={value}" for key, value in plain.settings().items()]
+    program = f"/opt/{grpc_compare.name}"
+    where = ["--http", f"http://127.0.0.1:{plain.port}", "--key", stand.key]
+    said = docker("exec", *settings, stand.host, PYTHON, program, *where, timeout_s=600)
+    return dict(json.loads(said[said.index("{") :]))
+
+
+def traced(stand: Stand, plain: Service, seconds: float) -> dict[str, Any]:
     """A second service that sends traces to a collector, beside the first."""
     docker("cp", str(COLLECTOR), f"{stand.host}:/opt/collector.py")
     docker("exec", "--detach", stand.host, "/usr/bin/python3", "/opt/collector.py", str(COLLECTOR_PORT))
