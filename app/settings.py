@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     grpc_tls_key: Path | None = None
     otlp_url: str | None = Field(None, description="an OTLP/HTTP collector; no tracing without")
     trace_share: float = Field(0.01, ge=0, le=1, description="share traced of requests without a decision")
+    trace_most_per_s: float = Field(10, gt=0, le=10_000, description="of those, at most, in a process")
     sentry_dsn: SecretStr | None = None
     jobs_dir: Path | None = Field(None, description="of finished exports; no exports without")
 

@@ -10,6 +10,7 @@ import random
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -36,6 +37,7 @@ from opentelemetry.trace import (
 )
 
 EXPORT_TIMEOUT_S = 2.0
+MOST_PER_S = 1_000.0
 EXPORT_EVERY_MS = 1_000
 MOST_QUEUED = 4_096
 LONGEST_ATTRIBUTE = 2_048
@@ -189,7 +191,8 @@ class _Ids(RandomIdGenerator):
 
 
 class Tracing:
-    """One for each process, made after any fork. share: of the requests that come without a decision."""
+    """One for each process, made after any fork. share: of the requests that come without a decision, and no
+    more than most_per_s of them: what tracing costs doesn't grow with the load."""
 
     def __init__(
         self,
@@ -197,9 +200,12 @@ class Tracing:
         *,
         share: float,
         resource: Attributes,
+        most_per_s: float = MOST_PER_S,
         draw: Callable[[], float] = random.random,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._share, self._draw, self._ids = share, draw, _Ids()
+        self._most_per_s, self._monotonic, self._full_at = most_per_s, monotonic, 0.0
         self._owed = 0
         self._lock = threading.Lock()
         self._provider = TracerProvider(
@@ -240,7 +246,7 @@ class Tracing:
         parent = parse(traceparent)
         if parent:
             return parent.sampled
-        if self._draw() >= self._share:
+        if not self._chosen():
             return False
         with self._lock:
             self._owed += 1
@@ -256,10 +262,29 @@ class Tracing:
                 if self._owed:
                     self._owed -= 1
                     return True
-        return self._draw() < self._share
+        return self._chosen()
+
+    def _chosen(self) -> bool:
+        """The draw, within what a process may trace a second, with a second's worth at once."""
+        if self._draw() >= self._share:
+            return False
+        now = self._monotonic()
+        with self._lock:
+            if self._full_at > now + 1:
+                return False
+            self._full_at = max(self._full_at, now) + 1 / self._most_per_s
+            return True
 
 
-def start(otlp_url: str | None, *, share: float, version: str, slot: str, process: int) -> "Tracing | None":
+def start(
+    otlp_url: str | None,
+    *,
+    share: float,
+    version: str,
+    slot: str,
+    process: int,
+    most_per_s: float = MOST_PER_S,
+) -> "Tracing | None":
     """Tracing to a collector, such as http://collector:4318; None without. process: of the instance id."""
     if otlp_url is None:
         return None
@@ -275,7 +300,7 @@ def start(otlp_url: str | None, *, share: float, version: str, slot: str, proces
         "service.instance.id": f"{socket.gethostname()}-{slot}-{process}",
         "plumbline.slot": slot,
     }
-    return Tracing(processor, share=share, resource=resource)
+    return Tracing(processor, share=share, resource=resource, most_per_s=most_per_s)
 
 
 def endpoint(otlp_url: str) -> str:

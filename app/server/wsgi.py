@@ -15,7 +15,13 @@ _where = {"slot": _settings.slot, "version": _settings.version}
 _dsn = _settings.sentry_dsn.get_secret_value() if _settings.sentry_dsn else None
 _errors = errors.start(_dsn, **_where)
 logs.configure(_settings.log_level, report=_errors.report if _errors else None, **_where)
-_traces = tracing.start(_settings.otlp_url, share=_settings.trace_share, process=os.getpid(), **_where)
+_traces = tracing.start(
+    _settings.otlp_url,
+    share=_settings.trace_share,
+    most_per_s=_settings.trace_most_per_s,
+    process=os.getpid(),
+    **_where,
+)
 runtime = Runtime(_settings, _release, Metrics(**_where, slugs=KINDS), _traces)
 app = create_app(runtime)
 # What the worker's event loop answers by itself, and what it calls when it is asked to stop.

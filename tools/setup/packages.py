@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from infra import paths
 from tools.setup import docker, images, venv
@@ -42,11 +41,6 @@ def apt_knows(package: str) -> bool:
     return "Candidate:" in shown.stdout and "Candidate: (none)" not in shown.stdout
 
 
-def libfaketime() -> Path | None:
-    """The library that steps one process's clock, where it is installed."""
-    return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-
-
 def missing(
     with_docker: bool, with_images: bool, find: Find = shutil.which, *, for_benchmarks: bool = False
 ) -> list[Need]:
@@ -62,8 +56,6 @@ def missing(
         found += missing_for_docker(find)
     if for_benchmarks and find("wrk") is None:
         found.append(Need("wrk", "the load of the service's benchmarks"))
-    if for_benchmarks and libfaketime() is None:
-        found.append(Need("libfaketime", "steps the clock of single processes in the service's soak"))
     if with_images and find("mmdebstrap") is None and not base_can_be_had(find):
         found.append(Need("mmdebstrap", "makes the base of the container images"))
     return found

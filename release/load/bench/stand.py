@@ -22,6 +22,7 @@ LABEL = "plumbline.stand"
 SERVICE_PORTS = (8001, 8002, 8003, 8004)
 PYTHON = "/usr/bin/python3"
 _ROOT = "/opt/release"
+PACKAGES = f"{_ROOT}/site-packages"
 _START_LIMIT_S = 90.0
 
 
@@ -72,7 +73,7 @@ class Service:
     def settings(self) -> dict[str, str]:
         """The whole environment of the service."""
         return {
-            "PYTHONPATH": f"{_ROOT}/site-packages",
+            "PYTHONPATH": PACKAGES,
             "PYTHONDONTWRITEBYTECODE": "1",
             "PLUMBLINE_SLOT": "blue",
             "PLUMBLINE_VERSION": self.stand.version,
@@ -182,7 +183,7 @@ class Stand:
     def migrate(self) -> None:
         """Bring the database to the bundle's schema, with the stand's key in it."""
         settings = {
-            "PYTHONPATH": f"{_ROOT}/site-packages",
+            "PYTHONPATH": PACKAGES,
             "PLUMBLINE_DATABASE_URL": self.database_url,
             "PLUMBLINE_BOOTSTRAP_KEY_SHA256": hashlib.sha256(self.key.encode()).hexdigest(),
         }

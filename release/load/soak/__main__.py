@@ -17,15 +17,15 @@ from typing import Annotated, Any
 import typer
 
 from release.load.bench.bundle import images, newest_bundle
-from release.load.bench.stand import SERVICE_PORTS, Service, Stand, docker
+from release.load.bench.stand import PACKAGES, SERVICE_PORTS, Service, Stand, docker
 from release.load.soak.counting import Drawn
 from release.load.soak.drawing import Drawer
 from release.load.soak.scenario import Clock, plan
-from tools.setup.packages import libfaketime
 
 TAGS = ("orders", "events")
 COUNT = 20_000
-LIBRARY = "/opt/libfaketime.so.1"
+SHIM = "/opt/clock"
+CLOCK = Path(__file__).with_name("sitecustomize.py")
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -42,13 +42,10 @@ def ids(
     out: Annotated[Path, typer.Option(help="the file to write")] = Path("results/soak/ids.json"),
 ) -> None:
     """Run it."""
-    library = libfaketime()
-    if library is None:
-        print("libfaketime is missing; run: python3 -m tools.setup bench", file=sys.stderr)
-        raise typer.Exit(2)
     bundle, version = newest_bundle()
     with Stand(images(), bundle, version) as stand:
-        docker("cp", "--follow-link", str(library), f"{stand.host}:{LIBRARY}")
+        docker("exec", stand.host, "mkdir", "-p", SHIM)
+        docker("cp", str(CLOCK), f"{stand.host}:{SHIM}/")
         result = soak(stand, ids, etcd_away, rate)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=2) + "\n")
@@ -93,14 +90,8 @@ def soak(stand: Stand, wanted: int, etcd_away: float, rate: float) -> dict[str, 
 
 
 def stepped(name: str) -> dict[str, str]:
-    """The environment under which a service's wall clock follows a file; its monotonic clock stays real."""
-    return {
-        "LD_PRELOAD": LIBRARY,
-        "FAKETIME_TIMESTAMP_FILE": f"/run/{name}.clock",
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
+    """The environment under which a service's wall clock follows a file."""
+    return {"STAND_CLOCK": f"/run/{name}.clock", "PYTHONPATH": f"{SHIM}:{PACKAGES}"}
 
 
 _numbers: dict[str, int] = {}

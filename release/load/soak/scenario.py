@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from release.load.bench.stand import Service, Stand, docker
+from release.load.bench.stand import PYTHON, Service, Stand, docker
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,14 @@ class Clock:
         self.file = f"/run/{service.name}.clock"
 
     def set(self, offset_s: float) -> None:
-        """Step it there, for all processes of the service at once; the rename keeps it whole."""
-        self._service.shell(f"printf '%+f\\n' {offset_s} > {self.file}.new && mv {self.file}.new {self.file}")
+        """Step it there, for all processes of the service at once: they have the file's 8 octets mapped."""
+        write = (
+            "import struct,sys; open(sys.argv[1], sys.argv[2]).write(struct.pack('<d', float(sys.argv[3])))"
+        )
+        there = self._service.shell(f"test -f {self.file} && echo there", check=False)
+        mode = "r+b" if there else "wb"
+        host = self._service.stand.host
+        docker("exec", "--env=STAND_CLOCK=", host, PYTHON, "-c", write, self.file, mode, str(offset_s))
 
 
 def plan(stand: Stand, services: list[Service], clocks: list[Clock], away_s: float) -> list[Fault]:

@@ -6,6 +6,8 @@ import time
 
 import pytest
 from flask import Flask
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -353,3 +355,15 @@ def test_threads_do_not_share_their_request(traced):
     assert [ids[0] for ids, _ in service.seen] == ["r0", "r1", "r2"]
     assert context.ids() == ("", "")
     assert not tracing.traced()
+
+
+def test_no_more_are_traced_a_second_than_allowed_whatever_the_share():
+    now = [100.0]
+    traces = tracing.Tracing(
+        SimpleSpanProcessor(InMemorySpanExporter()), share=1, resource={}, most_per_s=5, draw=lambda: 0.0,
+        monotonic=lambda: now[0],
+    )  # fmt: skip
+    assert sum(traces.takes_long_way("") for _ in range(100)) in (5, 6)
+    now[0] += 10
+    assert sum(traces.takes_long_way("") for _ in range(100)) in (5, 6), "nothing is saved up for longer"
+    assert traces.takes_long_way(f"00-{'a' * 32}-{'b' * 16}-01"), "what a caller has decided counts"
