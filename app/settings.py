@@ -3,11 +3,18 @@
 Everything is checked before anything starts; a wrong value is one line that names the variable.
 """
 
+import os
 from pathlib import Path
 from typing import Literal, Self
 
+import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
 
 from app import versions
 from app.cache import address
@@ -16,6 +23,8 @@ from app.faults.config import ReleaseConfig, read_release_config
 from app.grpc_api import bind as grpc
 
 PREFIX = "PLUMBLINE_"
+CONFIG = f"{PREFIX}CONFIG"
+"""Names a YAML file with the same settings, in small letters; the environment goes before it."""
 
 
 class BadSettingsError(Exception):
@@ -61,6 +70,20 @@ class Settings(BaseSettings):
     trace_most_per_s: float = Field(10, gt=0, le=10_000, description="of those, at most, in a process")
     sentry_dsn: SecretStr | None = None
     jobs_dir: Path | None = Field(None, description="of finished exports; no exports without")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment before the file that PLUMBLINE_CONFIG names."""
+        path = os.environ.get(CONFIG)
+        file = (YamlConfigSettingsSource(settings_cls, yaml_file=path),) if path else ()
+        return (init_settings, env_settings, *file)
 
     @field_validator("version")
     @classmethod
@@ -120,6 +143,8 @@ class Settings(BaseSettings):
 
 def load() -> tuple[Settings, ReleaseConfig]:
     """The settings from the environment and the release's configuration, or BadSettingsError."""
+    if path := os.environ.get(CONFIG):
+        _check_file(Path(path))
     try:
         settings = Settings()  # type: ignore[call-arg]  # the values come from the environment
     except ValidationError as error:
@@ -135,6 +160,21 @@ def load() -> tuple[Settings, ReleaseConfig]:
             f"allowed: an environment that sets {PREFIX}FAULTS_ALLOWED=true, or a release without faults"
         )
     return settings, release
+
+
+def _check_file(path: Path) -> None:
+    """Raises BadSettingsError for a file that is no YAML mapping of settings."""
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise BadSettingsError(f"{CONFIG}: {path} can't be read: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict):
+        raise BadSettingsError(f"{CONFIG}: {path} is not a mapping; allowed: settings by their names")
+    unknown = sorted(str(key) for key in found if key not in Settings.model_fields)
+    if unknown:
+        raise BadSettingsError(
+            f"{CONFIG}: {path}: {unknown[0]!r} is no setting; allowed: such as log_level"
+        )
 
 
 def _line(error: "object") -> str:
