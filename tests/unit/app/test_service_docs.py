@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 SERVICE = (ROOT / "docs/service.md").read_text()
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 BOUNDS = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
-OTHERS = {"BOOTSTRAP_KEY_SHA256", "DOWNSTREAM_BIND"}
+OTHERS = {"CONFIG", "BOOTSTRAP_KEY_SHA256", "DOWNSTREAM_BIND"}
 """Variables of tools beside the service."""
 
 
