@@ -142,4 +142,4 @@ def test_connections_are_shared_out_over_the_workers(server):
     for client in clients:
         client.close()
     assert sum(held) == 20
-    assert max(held) <= 12, held
+    assert max(held) <= 15, held  # without sharing out, one worker takes nearly all
