@@ -172,9 +172,7 @@ def _check_file(path: Path) -> None:
         raise BadSettingsError(f"{CONFIG}: {path} is not a mapping; allowed: settings by their names")
     unknown = sorted(str(key) for key in found if key not in Settings.model_fields)
     if unknown:
-        raise BadSettingsError(
-            f"{CONFIG}: {path}: {unknown[0]!r} is no setting; allowed: such as log_level"
-        )
+        raise BadSettingsError(f"{CONFIG}: {path}: {unknown[0]!r} is no setting; allowed: such as log_level")
 
 
 def _line(error: "object") -> str:
